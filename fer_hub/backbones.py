@@ -1,0 +1,138 @@
+"""The networks, torch side: the registry and `load_model`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from . import cnns as cnns  # registers the custom networks with timm
+from .hub import find_model, read_info
+from .types import ModelError
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "tf_efficientnet_lite0": {"mean": (0.5,) * 3, "std": (0.5,) * 3},
+    "mobilenetv2_100": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+    "resnet18": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+    "legacy_xception": {"mean": (0.5,) * 3, "std": (0.5,) * 3},
+    "raw_pixel_cnn": {"mean": (0.5,), "std": (0.5,)},
+}
+"""Networks by name, with the normalisation that their initial weights expect. `timm:<name>` is any other."""
+
+
+def build(backbone: str, num_classes: int, model_args: Mapping[str, Any] | None = None) -> nn.Module:
+    """A network with a small new head, weights not loaded.
+
+    Raises:
+        ValueError: The backbone is unknown.
+    """
+    model: nn.Module = timm.create_model(timm_name(backbone), num_classes=num_classes, **(model_args or {}))
+    _shrink_head(model)
+    return model
+
+
+def timm_name(backbone: str) -> str:
+    """The timm name behind a backbone's name.
+
+    Raises:
+        ValueError: Neither in the registry nor `timm:<a name that timm knows>`.
+    """
+    if backbone in BACKBONES:
+        return backbone
+    name = backbone.removeprefix("timm:")
+    if name != backbone and timm.is_model(name):
+        return name
+    raise ValueError(f"Unknown backbone {backbone!r}. Known: {', '.join(BACKBONES)}, and timm:<any name of timm>.")
+
+
+def normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation (0 to 1 scale) that a backbone's initial weights expect."""
+    if backbone in BACKBONES:
+        return BACKBONES[backbone]["mean"], BACKBONES[backbone]["std"]
+    cfg = timm.get_pretrained_cfg(timm_name(backbone))
+    return (tuple(cfg.mean), tuple(cfg.std)) if cfg else ((0.5,) * 3, (0.5,) * 3)
+
+
+def _shrink_head(model: nn.Module) -> None:
+    """Normal(0, 0.01) for the head: timm's EfficientNets start it so wide that the first loss is about 6."""
+    head = _head(model)
+    if isinstance(head, nn.Linear):
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.bias)
+
+
+def load_initial(model: nn.Module, path: Path) -> dict[str, list[str]]:
+    """Load initial weights by name.
+
+    A head of another number of classes is left as it is.
+
+    Returns:
+        ``{"missing": [...], "unexpected": [...]}``, sorted names.
+
+    Raises:
+        ModelError: No file, not safetensors, a wrong shape, or no name in common.
+    """
+    weights = _read_weights(path)
+    own = model.state_dict()
+    head = {name for name in own if _is_head(model, name)}
+    weights = {k: v for k, v in weights.items() if not (k in head and own[k].shape != v.shape)}
+    for name in weights.keys() & own.keys():
+        if own[name].shape != weights[name].shape:
+            raise ModelError(
+                f"{path}: {name} has shape {tuple(weights[name].shape)}, the model wants {tuple(own[name].shape)}. "
+                "Give weights of the same backbone."
+            )
+    if not weights.keys() & own.keys():
+        raise ModelError(f"{path}: no name fits the model (e.g. {min(weights)} against {min(own)}). Check --init.")
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=False)
+    return {"missing": sorted(own.keys() - weights.keys()), "unexpected": sorted(weights.keys() - own.keys())}
+
+
+def _head(model: nn.Module) -> nn.Module:
+    head: nn.Module = model.get_classifier()  # type: ignore[operator]  # every network of timm has it
+    return head
+
+
+def _is_head(model: nn.Module, name: str) -> bool:
+    head = _head(model)
+    return any(name.startswith(f"{path}.") for path, module in model.named_modules() if path and module is head)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such weights file. Give the path of a .safetensors file.")
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own type for every kind of damage
+        raise ModelError(f"{path} is not a readable safetensors file ({error}). Fetch it again.") from error
+
+
+def load_model(source: str | Path | None = None) -> nn.Module:
+    """Load a model folder (or Hub repository) as a torch module.
+
+    Args:
+        source: A folder, a name of the zoo, a Hub id ``owner/name``; None for the default model.
+
+    Returns:
+        The module in eval mode, fp32; input N×C×H×W as `to_array` makes it, output N×labels logits.
+
+    Raises:
+        ModelError: Nothing there, or the weights do not fit the config exactly.
+    """
+    folder = find_model(source, files=("config.json", "model.safetensors"))
+    info = read_info(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    args = config.get("model_args", {})
+    model: nn.Module = timm.create_model(info.architecture, num_classes=len(info.labels), **args)
+    weights = _read_weights(folder / "model.safetensors")
+    try:
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    except RuntimeError as error:
+        raise ModelError(f"{folder}: model.safetensors does not fit {info.architecture} ({error}).") from error
+    return model.eval()

@@ -1,0 +1,150 @@
+"""`fer-hub predict`, `models` and `bench`: the core alone, no torch."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .faces import FaceDetector
+from .hub import find_model, read_info, zoo_models
+from .image import SUFFIXES, read
+from .recognizer import Recognizer
+from .types import ImageError, ModelError, Prediction
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when all went well, 1 when an image failed, 2 when nothing could start."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except (ModelError, ImageError, ValueError) as error:
+        return _complain(str(error)) or 2
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away (`| head`): no traceback at exit
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fer-hub", description="Facial-expression recognition.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    predict = commands.add_parser("predict", help="name the expression of every face in images")
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="image files, folders, globs")
+    predict.add_argument("--model", metavar="DIR_OR_REPO", help="default: the embedded model")
+    predict.add_argument("--json", action="store_true", help="one JSON object a line")
+    predict.add_argument("--min-face-size", type=int, default=40, metavar="PIXELS", help="default: 40")
+    predict.add_argument("--whole-image", action="store_true", help="take each image as one face, no detection")
+    predict.add_argument("--offline", action="store_true", help="never ask the Hub")
+    predict.set_defaults(command=_predict)
+    models = commands.add_parser("models", help="list the embedded models")
+    models.add_argument("--json", action="store_true", help="one JSON object a line")
+    models.set_defaults(command=_models)
+    return parser
+
+
+def _predict(options: argparse.Namespace) -> int:
+    detector = FaceDetector(min_face_size=options.min_face_size)
+    recognizer = Recognizer.from_pretrained(options.model, detector=detector, local_files_only=options.offline)
+    failed = 0
+    for path in _files(options.paths):
+        try:
+            row = _row(recognizer, path, options.whole_image)
+        except ImageError as error:
+            failed += _complain(str(error))
+            continue
+        _say(json.dumps(row, ensure_ascii=False) if options.json else _lines(row))
+    return 1 if failed else 0
+
+
+def _row(recognizer: Recognizer, path: Path, whole_image: bool) -> dict[str, Any]:
+    image = read(path)
+    started = time.perf_counter()
+    predictions: list[Prediction] = recognizer(image, whole_image=whole_image)
+    milliseconds = (time.perf_counter() - started) * 1000
+    return {
+        "path": str(path),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "ms": round(milliseconds, 2),
+        "faces": [prediction.to_dict() for prediction in predictions],
+    }
+
+
+def _lines(row: dict[str, Any]) -> str:
+    """Text for people: a line for the file, one for each face."""
+    head = f"{row['path']}: {len(row['faces'])} face{'' if len(row['faces']) == 1 else 's'} ({row['ms']:.0f} ms)"
+    return "\n".join([head, *(_face_line(face) for face in row["faces"])])
+
+
+def _face_line(face: dict[str, Any]) -> str:
+    where = " ".join(f"{value:.0f}" for value in face["box"]) if face["box"] else "whole image"
+    ranked = sorted(face["scores"].items(), key=lambda item: -item[1])[1:3]
+    others = ", ".join(f"{label} {score:.0%}" for label, score in ranked)
+    return f"  {face['label']} {face['confidence']:.0%}  ({others})  box {where}"
+
+
+def _files(paths: Sequence[str]) -> Iterator[Path]:
+    """Files as given, the images of folders, the matches of globs.
+
+    Raises:
+        ImageError: A folder holds no image, or a pattern matches nothing.
+    """
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            problem = f"{given} holds no image ({', '.join(sorted(SUFFIXES))}). Give another folder, or files."
+        elif path.exists() or not glob.has_magic(given):
+            found, problem = [path], ""
+        else:
+            found = [Path(match) for match in sorted(glob.glob(given, recursive=True))]
+            problem = f"{given} matches no file. Check the pattern."
+        if not found:
+            raise ImageError(problem)
+        yield from found
+
+
+def _models(options: argparse.Namespace) -> int:
+    for name in zoo_models():
+        info = read_info(find_model(name))
+        test = info.fer.get("metrics", {}).get("test", {})
+        row = {
+            "name": name,
+            "architecture": info.architecture,
+            "input": [info.input.channels, *info.input.size],
+            "labels": list(info.labels),
+            "accuracy": test.get("accuracy"),
+            "n": test.get("n"),
+            "onnx_mb": round((info.path / "onnx" / "model.onnx").stat().st_size / 1e6, 2),
+        }
+        _say(json.dumps(row, ensure_ascii=False) if options.json else _model_line(row))
+    return 0
+
+
+def _model_line(row: dict[str, Any]) -> str:
+    accuracy = f"{row['accuracy']:.2%} of {row['n']}" if row["accuracy"] is not None else "not measured"
+    size = "×".join(map(str, row["input"]))
+    return f"{row['name']}: {row['architecture']} {size}, {row['onnx_mb']} MB, test accuracy {accuracy}"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _complain(text: str) -> int:
+    """Print an error; returns 1, the count of failures that it stands for."""
+    sys.stderr.write(f"error: {text}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Where models come from: the zoo, a folder, the Hugging Face Hub; and what their config says."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .labels import canonical_all
+from .types import InputSpec, Margin, ModelError, ModelInfo
+
+ZOO = Path(__file__).parent / "zoo"
+DEFAULT_MODEL = "fer-lite0"
+ONNX_FILES = ("config.json", "onnx/model.onnx")
+
+
+def zoo_models() -> list[str]:
+    """Names of the embedded models, the default first."""
+    names = sorted(folder.parent.name for folder in ZOO.glob("*/config.json"))
+    return sorted(names, key=lambda name: name != DEFAULT_MODEL)
+
+
+def find_model(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    files: Sequence[str] = ONNX_FILES,
+    revision: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """The local folder of a model, fetched from the Hub if need be.
+
+    Args:
+        source: None for the default model, a name of the zoo, a folder, or a Hub id ``owner/name``.
+        files: The files that are needed; only these are fetched.
+        revision: Branch, tag or commit on the Hub.
+        token: Hub token for private repositories.
+        local_files_only: Never ask the network.
+
+    Raises:
+        ModelError: No such model, or a file is missing from it.
+    """
+    name = DEFAULT_MODEL if source is None else os.fspath(source)
+    folder = ZOO / name if name in zoo_models() else Path(name)
+    if not folder.is_dir():
+        if folder.exists():
+            raise ModelError(f"{name} is a file; a model is a folder with config.json. Give the folder.")
+        if not _is_repo_id(name):
+            raise ModelError(
+                f"There is no model {name!r}: not a folder, and not in the zoo ({', '.join(zoo_models())}). "
+                "Give one of these, a model folder, or a Hub id like owner/name."
+            )
+        folder = _download(name, files, revision, token, local_files_only)
+    for file in files:
+        if not (folder / file).is_file():
+            raise ModelError(f"{folder}: {file} is missing. A model folder needs {', '.join(files)}.")
+    return folder
+
+
+def _is_repo_id(name: str) -> bool:
+    owner, _, repo = name.partition("/")
+    return bool(owner and repo) and "/" not in repo and not name.startswith((".", "~")) and "\\" not in name
+
+
+def _download(
+    repo_id: str, files: Sequence[str], revision: str | None, token: str | None, local_files_only: bool
+) -> Path:
+    from huggingface_hub import snapshot_download  # heavy to import, and only needed here
+
+    try:
+        folder = snapshot_download(
+            repo_id,
+            revision=revision,
+            token=token,
+            local_files_only=local_files_only,
+            allow_patterns=list(files),
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{repo_id} is neither a local folder nor to be had from the Hub ({type(error).__name__}: {reason}). "
+            "Check the name, the network and, for a private model, the token."
+        ) from error
+    return Path(folder)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a model folder.
+
+    Raises:
+        ModelError: It is missing, or not a JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}). Fetch or export the model again.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds a {type(config).__name__}; a JSON object is needed. Export the model again.")
+    return config
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """What ``config.json`` says of a model.
+
+    Raises:
+        ModelError: The config is broken or lacks a field.
+    """
+    config = read_config(folder)
+    try:
+        return _info(folder, config)
+    except KeyError as error:
+        raise ModelError(f"{folder / 'config.json'} has no {error}. Export the model again.") from error
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'} holds a wrong value: {error}") from error
+
+
+def _info(folder: Path, config: Mapping[str, Any]) -> ModelInfo:
+    fer = config.get("fer", {})
+    labels = canonical_all(config["label_names"])
+    if len(labels) != config["num_classes"]:
+        raise ValueError(f"num_classes is {config['num_classes']}, but there are {len(labels)} label_names.")
+    return ModelInfo(
+        name=folder.name,
+        path=folder,
+        architecture=config["architecture"],
+        labels=labels,
+        input=_input_spec(config["pretrained_cfg"], bool(fer.get("grey", False))),
+        margin=Margin(**fer.get("face_margin", {})),
+        alignment=fer.get("alignment", "none"),
+        temperature=_positive(fer.get("temperature", 1.0), "temperature"),
+        fer=fer,
+    )
+
+
+def _input_spec(cfg: Mapping[str, Any], grey: bool) -> InputSpec:
+    channels, height, width = cfg["input_size"]
+    return InputSpec(
+        size=(height, width),
+        channels=channels,
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        interpolation=cfg["interpolation"],
+        grey=grey,
+    )
+
+
+def _positive(value: float, name: str) -> float:
+    if not value > 0:
+        raise ValueError(f"{name} is {value}; it must be above 0.")
+    return float(value)

@@ -1,0 +1,134 @@
+"""Recognizer: an image, a batch or a frame in, the expression of every face out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import overload
+
+from .classifier import Classifier, classify, load_classifier
+from .faces import FaceDetector
+from .image import Source, crop, read
+from .types import Face, Image, ImageError, ModelInfo, Prediction
+
+
+class Recognizer:
+    """Finds faces and names their expressions.
+
+    >>> recognizer = Recognizer.from_pretrained()
+    >>> [prediction.label for prediction in recognizer("photo.jpg")]
+    """
+
+    def __init__(self, classifier: Classifier, detector: FaceDetector | None = None) -> None:
+        """Put a classifier and a detector together; None: a `FaceDetector` for faces of 40 pixels and more."""
+        self.classifier = classifier
+        self.detector = detector or FaceDetector(min_face_size=40)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        runtime: str = "onnx",
+        threads: int | None = None,
+        detector: FaceDetector | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+    ) -> Recognizer:
+        """Load a model.
+
+        Args:
+            source: None for the embedded default model, a name of the zoo, a model folder, or a Hub id
+                ``owner/name``.
+            runtime: "onnx", or "torch" (needs the extra `torch`).
+            threads: For the model; None: up to four.
+            detector: Finds the faces; None: one for faces of 40 pixels and more.
+            revision: Branch, tag or commit on the Hub.
+            token: Hub token for private repositories.
+            local_files_only: Never ask the network.
+
+        Raises:
+            ModelError: No such model, or it is broken.
+            ValueError: The run time is unknown.
+        """
+        classifier = load_classifier(
+            source,
+            runtime=runtime,
+            threads=threads,
+            revision=revision,
+            token=token,
+            local_files_only=local_files_only,
+        )
+        return cls(classifier, detector)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model's config says of it."""
+        return self.classifier.info
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of the scores."""
+        return self.info.labels
+
+    @overload
+    def __call__(self, image: Source, *, whole_image: bool = False) -> list[Prediction]: ...
+
+    @overload
+    def __call__(
+        self, image: list[Source] | tuple[Source, ...], *, whole_image: bool = False
+    ) -> list[list[Prediction]]: ...
+
+    def __call__(
+        self, image: Source | list[Source] | tuple[Source, ...], *, whole_image: bool = False
+    ) -> list[Prediction] | list[list[Prediction]]:
+        """Recognise the expression of every face.
+
+        Args:
+            image: A path, the bytes of a file, a PIL image, an H×W×3 uint8 RGB array, or a list of these.
+                The faces of a list are classified together.
+            whole_image: Take each image as one face, as it is; no detection, `face` is None.
+
+        Returns:
+            A list of predictions, most certain face first (empty where no face was found); for a list of
+            images a list of such lists.
+
+        Raises:
+            ImageError: An image cannot be used; in a list, the message says which.
+        """
+        if isinstance(image, (list, tuple)):
+            return self._recognise([_read_item(i, item) for i, item in enumerate(image)], whole_image)
+        return self._recognise([read(image)], whole_image)[0]
+
+    def _recognise(self, images: Sequence[Image], whole_image: bool) -> list[list[Prediction]]:
+        found = [[None] if whole_image else self.detector.detect(image) for image in images]
+        return self.classify_faces(images, found)
+
+    def classify_faces(self, images: Sequence[Image], faces: Sequence[Sequence[Face | None]]) -> list[list[Prediction]]:
+        """Classify faces that are already found, all of them together.
+
+        Args:
+            images: H×W×3 uint8 RGB arrays.
+            faces: The faces of each image; None stands for the whole image.
+        """
+        info = self.info
+        crops = [
+            image if face is None else crop(image, face, info.margin, info.alignment)
+            for image, its_faces in zip(images, faces, strict=True)
+            for face in its_faces
+        ]
+        rows = iter(classify(self.classifier, crops))
+        return [[self._prediction(next(rows).tolist(), face) for face in its_faces] for its_faces in faces]
+
+    def _prediction(self, probabilities: Sequence[float], face: Face | None) -> Prediction:
+        scores = dict(zip(self.labels, probabilities, strict=True))
+        label = max(scores, key=scores.__getitem__)
+        return Prediction(label, scores[label], scores, face)
+
+
+def _read_item(position: int, item: Source) -> Image:
+    try:
+        return read(item)
+    except ImageError as error:
+        raise ImageError(f"Image {position} of the list: {error}") from error

@@ -1,0 +1,1 @@
+"""Training, export and measurement; run from a checkout as `python -m train`."""

@@ -1,0 +1,102 @@
+"""A run's folder: what is written, in which order, and never by halves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .config import RunConfig, differing, to_json
+
+CONFIG, METRICS, RESULT, STATE, PREVIOUS, BEST, MODEL = (
+    "config.json",
+    "metrics.jsonl",
+    "result.json",
+    "state",
+    "state.previous",
+    "best.safetensors",
+    "model",
+)
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on; the message says what to do."""
+
+
+def open_run(config: RunConfig) -> None:
+    """Make the folder, or check that the one there belongs to the same config.
+
+    Raises:
+        RunError: Another config was used in this folder.
+    """
+    path = config.out / CONFIG
+    if path.exists():
+        names = differing(config, json.loads(path.read_text(encoding="utf-8")))
+        if names:
+            raise RunError(
+                f"{config.out} holds a run with other values for {', '.join(names)}. "
+                "Give another --out, or the same values to resume it."
+            )
+    else:
+        write_json(path, to_json(config))
+
+
+def result_of(folder: Path) -> dict[str, Any] | None:
+    """The result of a finished run; None for an unfinished one."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON under another name, then rename: the file is whole or not there."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes under another name, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def keep_epochs(folder: Path, epochs: int) -> None:
+    """Drop the lines of metrics.jsonl past the first `epochs`: those epochs will be run again."""
+    path = folder / METRICS
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines()[:epochs]
+        write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def append_epoch(folder: Path, row: dict[str, Any]) -> None:
+    """One line for an epoch."""
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def swap_state(folder: Path) -> None:
+    """Make `state.tmp` the newest state, and keep the one before."""
+    state, previous = folder / STATE, folder / PREVIOUS
+    if state.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        state.rename(previous)
+    (folder / f"{STATE}.tmp").rename(state)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put a finished folder in the place of an older one."""
+    if target.exists():
+        shutil.rmtree(target)
+    new.rename(target)
