@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ class RawPixelCnn(nn.Module):
         super().__init__()
         self.num_classes, self.num_features, self.drop_rate = num_classes, num_features, drop_rate
         chans = (in_chans, *widths)
-        self.blocks = nn.Sequential(*(self._block(i, o) for i, o in zip(chans, chans[1:], strict=False)))
+        self.blocks = nn.Sequential(*(self._block(i, o) for i, o in pairwise(chans)))
         self.head = nn.Sequential(nn.Linear(widths[-1], num_features, bias=False), nn.BatchNorm1d(num_features))
         self.fc = nn.Linear(num_features, num_classes)
 

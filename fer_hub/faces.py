@@ -57,7 +57,7 @@ class FaceDetector:
         if not min_face_size >= 1:
             raise ValueError(f"min_face_size is {min_face_size}, it must be 1 or more pixels: try 20.")
         if len(thresholds) != 3 or not all(0 <= t <= 1 for t in thresholds):
-            raise ValueError(f"thresholds are {thresholds}, three scores from 0 to 1 are needed: try 0.6,0.7,0.7.")
+            raise ValueError(f"thresholds are {thresholds}, not three scores from 0 to 1: try 0.6, 0.7, 0.7.")
         if not 0 < factor < 1:
             raise ValueError(f"factor is {factor}, it must lie between 0 and 1, both excluded: try 0.709.")
         if threads is not None and not threads >= 1:

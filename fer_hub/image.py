@@ -20,6 +20,7 @@ Source = str | os.PathLike[str] | bytes | PILImage.Image | Image
 
 MAX_MEGAPIXELS = 64.0
 FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF"
+NO_MARGIN = Margin()
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 INTERPOLATIONS = {
     "nearest": PILImage.Resampling.NEAREST,
@@ -129,7 +130,7 @@ def _check_array(array: np.ndarray, max_megapixels: float) -> Image:
     return array
 
 
-def crop(image: Image, face: Face, margin: Margin = Margin(), alignment: str = "none") -> Image:
+def crop(image: Image, face: Face, margin: Margin = NO_MARGIN, alignment: str = "none") -> Image:
     """Cut a square around a face, framed as the training images are.
 
     Parts outside the image repeat its border, so that no edge appears that the model has not seen.

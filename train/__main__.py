@@ -1,4 +1,4 @@
-"""`python -m train COMMAND`: run, evaluate, margin, bench, report."""
+"""`python -m train COMMAND`: run, evaluate, margin, report, bench."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 import tyro
 
 from .config import RunConfig
+from .evaluate import EvaluateConfig
+from .margin import MarginConfig
 
 
 def run(config: RunConfig) -> None:
@@ -16,20 +18,54 @@ def run(config: RunConfig) -> None:
 
     result = loop.train(config)
     if result:
-        test, low_high = result["test"], result["test"]["accuracy_95"]
+        test, (low, high) = result["test"], result["test"]["accuracy_95"]
         print(
-            f"{config.out}: test accuracy {test['accuracy']:.4f} (95 % {low_high[0]:.4f} to {low_high[1]:.4f}, "
-            f"n {test['n']}), macro-F1 {test['macro_f1']:.4f}; model in {config.out / 'model'}"
+            f"{config.out}: test accuracy {test['accuracy']:.4f} (95 % {low:.4f} to {high:.4f}, n {test['n']}), "
+            f"macro-F1 {test['macro_f1']:.4f}; model in {config.out / 'model'}"
         )
 
 
-COMMANDS: dict[str, Callable[..., object]] = {"run": run, "r2": run}
+def evaluate(config: EvaluateConfig) -> None:
+    """Score a model folder again, from its ONNX and its safetensors."""
+    from . import evaluate
+
+    evaluate.evaluate(config)
+
+
+def margin(config: MarginConfig) -> None:
+    """Fit the margin around detected faces on the training images."""
+    from . import margin
+
+    margin.fit(config)
+
+
+def report() -> None:
+    """Write the zoo's cards and the README's results table from the result files."""
+    from . import cards
+
+    for path in cards.write_report():
+        print(path)
+
+
+def bench() -> None:
+    """Measure the detector beside facenet-pytorch, and the embedded models."""
+    from . import bench
+
+    bench.main()
+
+
+COMMANDS: dict[str, Callable[..., object]] = {
+    "run": run,
+    "evaluate": evaluate,
+    "margin": margin,
+    "report": report,
+    "bench": bench,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; wrong input gives one sentence and status 2, a signal 130 or 143."""
-    from .loop import Interrupted
-    from .run_folder import RunError
+    from .run_folder import Interrupted, RunError
 
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, config=(tyro.conf.OmitArgPrefixes,))

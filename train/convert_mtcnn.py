@@ -71,6 +71,7 @@ class Graph:
     """An ONNX graph in the making, and the torch weights that it is made of."""
 
     def __init__(self, network: torch.nn.Module) -> None:
+        """Start empty."""
         self.weights = {k: v.double().numpy() for k, v in network.state_dict().items()}
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []

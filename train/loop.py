@@ -61,15 +61,6 @@ class Progress:
         self.__dict__.update(state)
 
 
-class Interrupted(Exception):
-    """A signal asked the run to stop; the state is saved. `code` is the exit status to leave with."""
-
-    def __init__(self, signum: int) -> None:
-        """Keep the exit status of the signal: 130 for SIGINT, 143 for SIGTERM."""
-        super().__init__(f"stopped by {signal.Signals(signum).name}; the same command goes on from here")
-        self.code = 128 + signum
-
-
 class Trainer:
     """One run, from its config to `result.json`."""
 
@@ -144,7 +135,7 @@ class Trainer:
                 self._checkpoint()
                 bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs} loss {progress.loss_sum / (step + 1):.3f}")
             if stop:
-                raise Interrupted(self.signal or signal.SIGTERM)
+                raise run_folder.Interrupted(self.signal or signal.SIGTERM)
         return self._finite(total, epoch) / self.steps
 
     def _step(self, epoch: int, step: int, rows: Tensor) -> Tensor:
@@ -328,6 +319,7 @@ def train(config: RunConfig) -> dict[str, Any]:
     done = run_folder.result_of(config.out)
     if done is not None:
         return done
+    torch.set_flush_denormal(True)  # numbers that fade to nothing are slow on a CPU
     accelerator = Accelerator(mixed_precision=config.precision)
     with accelerator.main_process_first():
         splits = data.load(config.protocol, config.data, config.limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ CONFIG, METRICS, RESULT, STATE, PREVIOUS, BEST, MODEL = (
 
 class RunError(RuntimeError):
     """A run that cannot go on; the message says what to do."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; the state is saved. `code` is the exit status to leave with."""
+
+    def __init__(self, signum: int) -> None:
+        """Keep the exit status of the signal: 130 for SIGINT, 143 for SIGTERM."""
+        super().__init__(f"stopped by {signal.Signals(signum).name}; the same command goes on from here")
+        self.code = 128 + signum
 
 
 def open_run(config: RunConfig) -> None:
