@@ -7,7 +7,7 @@ import glob
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except (ModelError, ImageError, ValueError) as error:
-        return _complain(str(error)) or 2
+        _complain(str(error))
+        return 2
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`| head`): no traceback at exit
         return 0
@@ -53,15 +54,21 @@ def _parser() -> argparse.ArgumentParser:
 def _predict(options: argparse.Namespace) -> int:
     detector = FaceDetector(min_face_size=options.min_face_size)
     recognizer = Recognizer.from_pretrained(options.model, detector=detector, local_files_only=options.offline)
-    failed = 0
-    for path in _files(options.paths):
+    failed = False
+    for given in options.paths:
         try:
-            row = _row(recognizer, path, options.whole_image)
+            paths = _files(given)
         except ImageError as error:
-            failed += _complain(str(error))
+            failed = _complain(str(error))
             continue
-        _say(json.dumps(row, ensure_ascii=False) if options.json else _lines(row))
-    return 1 if failed else 0
+        for path in paths:
+            try:
+                row = _row(recognizer, path, options.whole_image)
+            except ImageError as error:
+                failed = _complain(str(error))
+                continue
+            _say(json.dumps(row, ensure_ascii=False) if options.json else _lines(row))
+    return int(failed)
 
 
 def _row(recognizer: Recognizer, path: Path, whole_image: bool) -> dict[str, Any]:
@@ -91,25 +98,24 @@ def _face_line(face: dict[str, Any]) -> str:
     return f"  {face['label']} {face['confidence']:.0%}  ({others})  box {where}"
 
 
-def _files(paths: Sequence[str]) -> Iterator[Path]:
-    """Files as given, the images of folders, the matches of globs.
+def _files(given: str) -> list[Path]:
+    """A file as given, the images of a folder, the matches of a glob.
 
     Raises:
-        ImageError: A folder holds no image, or a pattern matches nothing.
+        ImageError: The folder holds no image, or the pattern matches nothing.
     """
-    for given in paths:
-        path = Path(given)
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-            problem = f"{given} holds no image ({', '.join(sorted(SUFFIXES))}). Give another folder, or files."
-        elif path.exists() or not glob.has_magic(given):
-            found, problem = [path], ""
-        else:
-            found = [Path(match) for match in sorted(glob.glob(given, recursive=True))]
-            problem = f"{given} matches no file. Check the pattern."
-        if not found:
-            raise ImageError(problem)
-        yield from found
+    path = Path(given)
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        problem = f"{given} holds no image ({', '.join(sorted(SUFFIXES))}). Give another folder, or files."
+    elif path.exists() or not glob.has_magic(given):
+        return [path]
+    else:
+        found = [Path(match) for match in sorted(glob.glob(given, recursive=True))]
+        problem = f"{given} matches no file. Check the pattern."
+    if not found:
+        raise ImageError(problem)
+    return found
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -140,10 +146,10 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _complain(text: str) -> int:
-    """Print an error; returns 1, the count of failures that it stands for."""
+def _complain(text: str) -> bool:
+    """Print an error; returns True: something failed."""
     sys.stderr.write(f"error: {text}\n")
-    return 1
+    return True
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 Zhang et al. 2016, "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks"
 (arXiv:1604.02878), with the weights, thresholds and rounding of facenet-pytorch 2.5.3 (MIT): the same
-faces. All resampling is adaptive average pooling, computed from one table of sums of the image. Threads
-work on strips of the pyramid and on groups of crops; each ONNX session itself runs on one thread.
+faces. All resampling is adaptive average pooling, computed from one table of sums of the image. Strips of the
+pyramid and groups of crops are prepared one after the other and handed to worker threads, which do
+nothing but run a network: they hold no lock that the preparation of the next ones needs.
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ class FaceDetector:
         """Stage 1: P-Net on every window of every scale → square boxes (n, 4)."""
         _, height, width = sums.shape
         strips = [strip for scale in scales for strip in _strips(height - 1, width - 1, scale)]
-        found = self._map(lambda strip: self._windows(sums, *strip), strips)
+        outputs = self._run(self._pnet, (_strip_pixels(sums, *strip) for strip in strips))
+        found = [self._windows(output[0], *strip) for output, strip in zip(outputs, strips, strict=True)]
         levels: list[Array] = []
         for scale in scales:
             level = np.concatenate([f for f, s in zip(found, strips, strict=True) if s[0] == scale])
@@ -128,13 +130,8 @@ class FaceDetector:
         side = boxes[:, 2:] - boxes[:, :2]
         return _squared(boxes + offsets * np.tile(side, 2))
 
-    def _windows(self, sums: Sums, scale: float, first: int, last: int) -> Array:
-        """P-Net on window rows ``first`` to ``last`` of a level → (n, 9): box, score, 4 offsets."""
-        _, height, width = sums.shape
-        rows, columns = int((height - 1) * scale + 1), int((width - 1) * scale + 1)
-        stop = STRIDE * last + WINDOW - STRIDE if last < _places(rows) else rows
-        level = _level(sums, rows, columns, STRIDE * first, stop)
-        output = self._pnet.run(None, {"pixels": level[None]})[0][0]
+    def _windows(self, output: Array, scale: float, first: int, last: int) -> Array:
+        """P-Net's output for window rows ``first`` to ``last`` of a level → (n, 9): box, score, 4 offsets."""
         score = _sigmoid(output[0])
         y, x = np.nonzero(score >= self.thresholds[0])
         place = np.stack([x, y + first], axis=1).astype(np.float32) * STRIDE
@@ -167,18 +164,20 @@ class FaceDetector:
         count = len(corners)
         if not count:
             return boxes[:0], boxes[:0, 0], np.zeros((0, 15), np.float32)
-        groups = np.array_split(corners, max(-(-count // GROUP[side]), min(self.threads, count)))
-        outputs = self._map(lambda g: network.run(None, {"pixels": _crops(sums, g, side)})[0], groups)
-        output = np.concatenate(outputs)
+        rounds = -(-count // (GROUP[side] * self.threads))
+        groups = np.array_split(corners, min(rounds * self.threads, count))
+        output = np.concatenate(self._run(network, (_crops(sums, group, side) for group in groups)))
         scores = _sigmoid(output[:, 0])
         good = scores > threshold
         return boxes[seen][good], scores[good], output[good]
 
-    def _map(self, work: Callable[[Job], Result], jobs: list[Job]) -> list[Result]:
+    def _run(self, network: Any, inputs: Iterable[Array]) -> list[Array]:
+        """The network's output for each input, which is prepared while the threads work on those before."""
+        return self._map(lambda pixels: network.run(None, {"pixels": pixels})[0], inputs)
+
+    def _map(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
         """``work`` on every job, on all threads."""
-        if self.threads == 1 or len(jobs) < 2:
-            return [work(job) for job in jobs]
-        return list(self._workers.map(work, jobs))
+        return [work(job) for job in jobs] if self.threads == 1 else list(self._workers.map(work, jobs))
 
 
 def _session(name: str) -> Any:
@@ -232,6 +231,14 @@ def _bins(length: Any, count: int) -> tuple[Integers, Integers]:
     """Start and end of ``count`` bins of adaptive pooling over ``length`` pixels (a number, or (n, 1))."""
     index = np.arange(count)
     return index * length // count, -(-(index + 1) * length // count)
+
+
+def _strip_pixels(sums: Sums, scale: float, first: int, last: int) -> Array:
+    """What P-Net must see for window rows ``first`` to ``last`` of a level → (1, 3, rows, columns)."""
+    _, height, width = sums.shape
+    rows, columns = int((height - 1) * scale + 1), int((width - 1) * scale + 1)
+    stop = STRIDE * last + WINDOW - STRIDE if last < _places(rows) else rows
+    return _level(sums, rows, columns, STRIDE * first, stop)[None]
 
 
 def _level(sums: Sums, rows: int, columns: int, start: int, stop: int) -> Array:

@@ -21,6 +21,8 @@ Source = str | os.PathLike[str] | bytes | PILImage.Image | Image
 MAX_MEGAPIXELS = 64.0
 FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF"
 NO_MARGIN = Margin()
+BROKEN = (OSError, SyntaxError, ValueError, EOFError)
+"""What PIL raises for a damaged file, depending on its format."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 INTERPOLATIONS = {
     "nearest": PILImage.Resampling.NEAREST,
@@ -68,12 +70,15 @@ def _decode(data: bytes, name: str, max_megapixels: float) -> Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own size limit below replaces PIL's warning
-            with PILImage.open(io.BytesIO(data)) as opened:
-                return _to_rgb(opened, name, max_megapixels)
+            opened = PILImage.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
         raise ImageError(f"{name} is not an image that can be read. Allowed: {FORMATS}.") from error
     except PILImage.DecompressionBombError as error:
         raise ImageError(f"{name} is too large; at most {max_megapixels:g} megapixels. Scale it down.") from error
+    except BROKEN as error:
+        raise _damaged(name, error) from error
+    with opened:
+        return _to_rgb(opened, name, max_megapixels)
 
 
 def _to_rgb(image: PILImage.Image, name: str, max_megapixels: float) -> Image:
@@ -82,8 +87,12 @@ def _to_rgb(image: PILImage.Image, name: str, max_megapixels: float) -> Image:
         image.load()
         upright = ImageOps.exif_transpose(image)
         return np.asarray(_flatten(upright))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"{name} is damaged or cut short ({error}). Save it again as JPEG or PNG.") from error
+    except BROKEN as error:
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    return ImageError(f"{name} is damaged or cut short ({error}). Save it again as JPEG or PNG.")
 
 
 def _flatten(image: PILImage.Image) -> PILImage.Image:

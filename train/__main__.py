@@ -47,11 +47,16 @@ def report() -> None:
         print(path)
 
 
-def bench() -> None:
-    """Measure the detector beside facenet-pytorch, and the embedded models."""
+def bench(threads: int = 2, repeats: int = 25) -> None:
+    """Measure the detector beside facenet-pytorch, and the embedded models.
+
+    Args:
+        threads: Threads of each side.
+        repeats: Measured calls of each.
+    """
     from . import bench
 
-    bench.main()
+    bench.bench(bench.BenchConfig(threads, repeats))
 
 
 COMMANDS: dict[str, Callable[..., object]] = {

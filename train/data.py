@@ -119,21 +119,30 @@ def read_split(source: Path, name: str) -> Split:
     Raises:
         DataError: A file is missing or a row is broken.
     """
-    rows = _decoded(source, name)
-    if not len(rows):
-        raise DataError(f"{source}: no row has the usage {USAGES[name]!r}. Allowed: {', '.join(USAGES.values())}.")
-    table = rows.with_format("numpy")
+    table = _decoded(source, name).with_format("numpy")
     images = np.asarray(table["pixels"], dtype=np.uint8).reshape(-1, SIDE, SIDE)
     return Split(images, np.asarray(table["label"], dtype=np.int64))
 
 
 def _decoded(source: Path, name: str) -> datasets.Dataset:
     """Rows of {pixels: 2,304 uint8, label}, cached by `datasets` so that decoding happens once."""
-    if source.is_file():
-        raw = datasets.Dataset.from_generator(
-            _csv_rows, gen_kwargs={"path": str(source), "usage": USAGES[name]}, features=FEATURES
-        )
-        return raw
+    try:
+        return _csv(source, name) if source.is_file() else _parquet(source, name)
+    except DataError:
+        raise
+    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:  # the former wraps any error of a reader
+        if isinstance(error.__cause__, DataError):
+            raise error.__cause__ from error
+        raise DataError(f"{source} cannot be read ({error.__cause__ or error}). Give FER2013 as it came.") from error
+
+
+def _csv(source: Path, name: str) -> datasets.Dataset:
+    about = source.stat()  # in the key of the cache, so that a changed file is read anew
+    what = {"path": str(source), "usage": USAGES[name], "version": f"{about.st_mtime_ns} {about.st_size}"}
+    return datasets.Dataset.from_generator(_csv_rows, gen_kwargs=what, features=FEATURES)
+
+
+def _parquet(source: Path, name: str) -> datasets.Dataset:
     file = source / PARQUET[name]
     if not file.is_file():
         raise DataError(f"{file} does not exist. {source} must hold {', '.join(PARQUET.values())}, or be a CSV file.")
@@ -141,7 +150,14 @@ def _decoded(source: Path, name: str) -> datasets.Dataset:
     missing = {"image", "label"} - set(raw.column_names)
     if missing:
         raise DataError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(raw.column_names)}.")
-    return raw.map(_decode, batched=True, remove_columns=raw.column_names, features=FEATURES, desc=f"decode {name}")
+    return raw.map(
+        _decode,
+        batched=True,
+        with_indices=True,
+        remove_columns=raw.column_names,
+        features=FEATURES,
+        desc=f"decode {name}",
+    )
 
 
 FEATURES = datasets.Features(
@@ -152,23 +168,26 @@ FEATURES = datasets.Features(
 )
 
 
-def _decode(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+def _decode(batch: Mapping[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
     return {
-        "pixels": [_grey(image) for image in batch["image"]],
-        "label": [_label(label, i) for i, label in enumerate(batch["label"])],
+        "pixels": [_grey(image, row) for image, row in zip(batch["image"], rows, strict=True)],
+        "label": [_label(label, row) for label, row in zip(batch["label"], rows, strict=True)],
     }
 
 
-def _grey(image: bytes | Mapping[str, bytes]) -> NDArray[np.uint8]:
+def _grey(image: bytes | Mapping[str, bytes], row: int) -> NDArray[np.uint8]:
     data = image if isinstance(image, bytes) else image["bytes"]
-    with PILImage.open(io.BytesIO(data)) as opened:
-        grey = np.asarray(opened.convert("L"))
+    try:
+        with PILImage.open(io.BytesIO(data)) as opened:
+            grey = np.asarray(opened.convert("L"))
+    except OSError as error:
+        raise DataError(f"Row {row}: the image cannot be read ({error}).") from error
     if grey.shape != (SIDE, SIDE):
-        raise DataError(f"An image is {grey.shape[1]}×{grey.shape[0]}; FER2013's are {SIDE}×{SIDE}.")
+        raise DataError(f"Row {row}: the image is {grey.shape[1]}×{grey.shape[0]}; FER2013's are {SIDE}×{SIDE}.")
     return grey.reshape(-1)
 
 
-def _csv_rows(path: str, usage: str) -> Any:
+def _csv_rows(path: str, usage: str, version: str) -> Any:
     """Rows of fer2013.csv or icml_face_data.csv (whose column names have leading spaces)."""
     csv.field_size_limit(1_000_000)
     with open(path, newline="", encoding="utf-8") as file:
@@ -177,9 +196,16 @@ def _csv_rows(path: str, usage: str) -> Any:
         if not {"emotion", "pixels", "Usage"} <= set(found):
             raise DataError(f"{path}: columns {', '.join(found)}; wanted emotion, pixels, Usage.")
         reader.fieldnames = found
+        none = True
         for number, row in enumerate(reader):
-            if row["Usage"].strip() == usage:
-                yield {"pixels": _pixels(row["pixels"], number), "label": _label(row["emotion"], number)}
+            given = (row["Usage"] or "").strip()
+            if given not in USAGES.values():
+                raise DataError(f"Row {number} has the usage {given!r}; allowed are {', '.join(USAGES.values())}.")
+            if given == usage:
+                none = False
+                yield {"pixels": _pixels(row["pixels"] or "", number), "label": _label(row["emotion"], number)}
+        if none:  # said here, since `datasets` refuses an empty set with a message of its own
+            raise DataError(f"{path}: no row has the usage {usage!r}. Allowed: {', '.join(USAGES.values())}.")
 
 
 def _pixels(text: str, row: int) -> NDArray[np.uint8]:

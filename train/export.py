@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript import optimizer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -129,9 +130,12 @@ def write_onnx(model: nn.Module, spec: InputSpec, config: dict[str, Any], path: 
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             external_data=False,
+            optimize=False,  # its full optimiser folds batch norms into filters, which half precision no longer holds
             verbose=False,
         )
     assert program is not None  # a path would have made it None
+    optimizer.fold_constants(program.model)
+    optimizer.remove_unused_nodes(program.model)
     proto = halved(program.model_proto)
     helper.set_model_props(proto, {"config": json.dumps(config, ensure_ascii=False)})
     onnx.checker.check_model(proto)

@@ -107,7 +107,8 @@ class Trainer:
         Raises:
             Interrupted: SIGINT or SIGTERM came; the state is saved.
         """
-        run_folder.keep_epochs(self.config.out, self.progress.epoch)
+        if self.accelerator.is_main_process:
+            run_folder.keep_epochs(self.config.out, self.progress.epoch)
         with self._signals(), self._bar() as bar:
             for epoch in range(self.progress.epoch, self.config.epochs):
                 loss = self._train_epoch(epoch, bar)
@@ -225,7 +226,7 @@ class Trainer:
                 continue
             self.accelerator.print(f"resumed at epoch {self.progress.epoch + 1}, step {self.progress.step}")
             return
-        if (self.config.out / run_folder.STATE).exists():
+        if any((self.config.out / name).exists() for name in (run_folder.STATE, run_folder.PREVIOUS)):
             raise run_folder.RunError(f"No state in {self.config.out} can be read. Start anew with another --out.")
 
     def _stop_asked(self) -> bool:
@@ -315,12 +316,13 @@ def train(config: RunConfig) -> dict[str, Any]:
         RunError: The folder holds another config, or the loss is no longer finite.
         Interrupted: A signal came; the state is saved.
     """
-    run_folder.open_run(config)
+    accelerator = Accelerator(mixed_precision=config.precision)
+    with accelerator.main_process_first():  # it writes config.json, the others compare with it
+        run_folder.open_run(config)
     done = run_folder.result_of(config.out)
     if done is not None:
         return done
     torch.set_flush_denormal(True)  # numbers that fade to nothing are slow on a CPU
-    accelerator = Accelerator(mixed_precision=config.precision)
     with accelerator.main_process_first():
         splits = data.load(config.protocol, config.data, config.limit)
     return Trainer(config, splits, accelerator).run()

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fer_hub import ModelError, Recognizer
+from fer_hub.classifier import OnnxClassifier, load_classifier
+from fer_hub.hub import DEFAULT_MODEL, ZOO, find_model, read_info, zoo_models
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the default model that a test may break."""
+    return Path(shutil.copytree(ZOO / DEFAULT_MODEL, tmp_path / "mine"))
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["fer"] |= changes.pop("fer", {})
+    path.write_text(json.dumps(config | changes), encoding="utf-8")
+
+
+def test_the_default_model_is_the_first_of_the_zoo() -> None:
+    assert zoo_models()[0] == DEFAULT_MODEL
+    assert find_model() == find_model(DEFAULT_MODEL) == ZOO / DEFAULT_MODEL
+
+
+def test_a_folder_is_found_by_path_and_by_text(folder: Path) -> None:
+    assert find_model(folder) == find_model(str(folder)) == folder
+    assert read_info(folder).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("no-such-model", r"no model 'no-such-model'.*zoo \(fer-lite0.*owner/name"),
+        ("./no/such/folder", "no model"),
+        ("", "no model|config.json is missing"),
+        ("README.md", "is a file; a model is a folder"),
+        ("tests", "config.json is missing"),
+    ],
+)
+def test_what_is_no_model_is_named_with_what_is(source: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    with pytest.raises(ModelError, match=message):
+        find_model(source)
+
+
+def test_a_hub_id_without_network_or_cache_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="nobody/nothing is neither a local folder nor to be had from the Hub"):
+        find_model("nobody/nothing", local_files_only=True)
+
+
+@pytest.mark.parametrize("file", ["config.json", "onnx/model.onnx"])
+def test_a_missing_file_is_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(ModelError, match=f"{file} is missing"):
+        Recognizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "\x00\x01"])
+def test_a_broken_config_is_named(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_names": ["angry", "happy"]}, "num_classes is 7, but there are 2"),
+        ({"label_names": ["a", "b", "c", "d", "e", "f", "g"]}, "Unknown label 'a'"),
+        ({"num_classes": 2, "label_names": ["sad", "happy"]}, "7 logits, but config.json names 2 labels"),
+        ({"fer": {"temperature": 0}}, "temperature is 0"),
+        ({"fer": {"face_margin": {"size": 1}}}, "wrong value"),
+        ({"pretrained_cfg": {}}, "has no 'input_size'"),
+        ({"pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0], "std": [1], "interpolation": "bicubic"}}, "takes"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:
+    edit(folder, **changes)
+    with pytest.raises(ModelError, match=message):
+        OnnxClassifier(folder)
+
+
+def test_a_cut_onnx_file_is_refused(folder: Path) -> None:
+    path = folder / "onnx" / "model.onnx"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_classifier(folder)
+
+
+def test_a_cut_safetensors_file_is_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        load_classifier(folder, runtime="torch")
+
+
+def test_an_unknown_runtime_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="onnx, torch"):
+        load_classifier(runtime="tensorrt")

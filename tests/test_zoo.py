@@ -1,0 +1,66 @@
+"""Every embedded model, measured again: the published figures from both of its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from fer_hub.classifier import load_classifier
+from fer_hub.hub import ZOO, find_model, read_info, zoo_models
+from train import cards, data
+from train.evaluate import model_logits
+from train.metrics import score
+
+
+@pytest.fixture(scope="module")
+def private_test(fer2013_dir: Path) -> data.Split:
+    return data.read_split(fer2013_dir, "test")
+
+
+@pytest.mark.parametrize("name", zoo_models())
+def test_a_model_folder_is_complete_and_small(name: str) -> None:
+    folder = find_model(name)
+    wanted = {"README.md", "config.json", "metrics.json", "model.safetensors", "onnx/model.onnx"}
+    assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} >= wanted
+    assert any((folder / "figures").glob("*.png"))
+    assert (folder / "onnx" / "model.onnx").stat().st_size < 10e6
+
+
+@pytest.mark.parametrize("name", zoo_models())
+def test_the_onnx_file_describes_itself(name: str) -> None:
+    folder = find_model(name)
+    properties = {p.key: p.value for p in onnx.load(folder / "onnx" / "model.onnx").metadata_props}
+    assert json.loads(properties["config"]) == json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo_models())
+def test_both_files_give_the_published_figures_on_all_of_private_test(name: str, private_test: data.Split) -> None:
+    published = cards.read_result(ZOO / name)["test"]
+    info = read_info(find_model(name))
+    logits = {r: model_logits(load_classifier(name, runtime=r), private_test) for r in ("onnx", "torch")}
+    assert np.abs(logits["onnx"] - logits["torch"]).max() < 1e-3
+    for rows in logits.values():
+        again = score(rows, private_test.labels, info.labels, info.temperature)
+        assert again["n"] == published["n"] == 3589
+        assert again["confusion"] == published["confusion"]
+        for figure in ("accuracy", "macro_f1", "balanced_accuracy", "nll", "ece"):
+            assert again[figure] == pytest.approx(published[figure], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", zoo_models())
+def test_the_figures_hold_together(name: str) -> None:
+    folder = find_model(name)
+    result = cards.read_result(folder)
+    info = read_info(folder)
+    confusion = np.array(result["test"]["confusion"])
+    assert confusion.sum() == result["test"]["n"] == 3589
+    assert confusion.trace() / confusion.sum() == pytest.approx(result["test"]["accuracy"])
+    assert info.fer["metrics"]["test"]["accuracy"] == result["test"]["accuracy"]
+    assert info.temperature == result["temperature"]
+    assert result["config"]["limit"] is None
+    assert result["rows"] == {"train": 28709, "validation": 3589, "test": 3589}
