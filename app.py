@@ -38,16 +38,6 @@ An expression is not a feeling: the label says how a face looks to the model, no
 """
 
 
-class Photo(gr.Image):
-    """An image input that hands the uploaded file on unread: reading and its errors are `fer_hub.image`'s."""
-
-    is_template = True  # in the browser it is a plain gr.Image
-
-    def preprocess(self, payload: Any) -> str | None:
-        """The path of the uploaded file."""
-        return payload.path if payload else None
-
-
 @lru_cache(maxsize=1)
 def detector() -> FaceDetector:
     """The one detector that all models and visitors share."""
@@ -142,11 +132,22 @@ def _without_path(message: str, path: str) -> str:
     return message.replace(path, Path(path).name)
 
 
+def photo_input(**options: Any) -> gr.Image:
+    """An image input that hands the uploaded file on unread: reading and its errors are `fer_hub.image`'s.
+
+    gr.Image decodes by itself, and its errors reach nobody. The one method is replaced, since for a subclass
+    gradio writes a stub file into the source folder.
+    """
+    photo = gr.Image(sources=["upload", "clipboard"], **options)
+    photo.preprocess = lambda payload: payload.path if payload else None
+    return photo
+
+
 def image_tab(model: gr.Dropdown) -> None:
     """Upload, paste or pick an example; boxes, labels and score bars."""
     with gr.Row():
         with gr.Column():
-            photo = Photo(label="Photo", sources=["upload", "clipboard"], elem_id="photo", alt_text="Your photo")
+            photo = photo_input(label="Photo", elem_id="photo", alt_text="Your photo")
             whole_image = gr.Checkbox(False, label="Take the whole image as one face")
             gr.Examples([[str(path)] for path in sorted(EXAMPLES.glob("*.jpg"))], [photo], label="Examples")
         with gr.Column():
