@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 
@@ -30,13 +30,17 @@ class Timing:
     n: int
 
 
-def compare(candidates: Mapping[str, Callable[[], object]], repeats: int = 15, warmup: int = 3) -> dict[str, Timing]:
+def compare(
+    candidates: Mapping[str, Callable[[], object]], repeats: int = 15, warmup: int = 3, pause: float = 0.02
+) -> dict[str, Timing]:
     """Call the candidates in turns and time each call.
 
     Args:
         candidates: Calls without arguments, by name.
         repeats: Measured calls of each.
         warmup: Calls of each before those.
+        pause: Seconds of rest before each call: threads that spin after the call before (OpenMP's do) would
+            otherwise take a core from this one.
 
     Raises:
         ValueError: There is nothing to call, ``repeats`` is below 1 or ``warmup`` below 0.
@@ -49,6 +53,7 @@ def compare(candidates: Mapping[str, Callable[[], object]], repeats: int = 15, w
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(warmup + repeats):
         for name, call in candidates.items():
+            sleep(pause)
             start = perf_counter()
             call()
             taken[name].append((perf_counter() - start) * 1000)

@@ -30,7 +30,7 @@ from train.config import RunConfig
 from train.run_folder import RunError
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a process that shows no progress fails the test."""
 
 
