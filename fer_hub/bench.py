@@ -31,33 +31,29 @@ class Timing:
 
 
 def compare(
-    candidates: Mapping[str, Callable[[], object]], repeats: int = 15, warmup: int = 3, pause: float = 0.02
+    candidates: Mapping[str, Callable[[], object]], rounds: int = 5, block: int = 5, pause: float = 0.05
 ) -> dict[str, Timing]:
-    """Call the candidates in turns and time each call.
+    """Time the candidates in turns: in every round a block of calls of each, as a stream of frames would make.
 
     Args:
         candidates: Calls without arguments, by name.
-        repeats: Measured calls of each.
-        warmup: Calls of each before those.
-        pause: Seconds of rest before each call: threads that spin after the call before (OpenMP's do) would
+        rounds: Turns that each candidate gets.
+        block: Measured calls a turn, after one that is not measured.
+        pause: Seconds of rest before each turn: threads that spin after the turn before (OpenMP's do) would
             otherwise take a core from this one.
 
     Raises:
-        ValueError: There is nothing to call, ``repeats`` is below 1 or ``warmup`` below 0.
+        ValueError: There is nothing to call, or ``rounds`` or ``block`` is below 1.
     """
-    if not candidates or repeats < 1 or warmup < 0:
-        raise ValueError(
-            f"{len(candidates)} candidates, repeats={repeats}, warmup={warmup}: give 1 or more candidates, "
-            "repeats of 1 or more and warmup of 0 or more."
-        )
+    if not candidates or rounds < 1 or block < 1:
+        raise ValueError(f"{len(candidates)} candidates, rounds={rounds}, block={block}: give 1 or more of each.")
     taken: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(warmup + repeats):
+    for _ in range(rounds):
         for name, call in candidates.items():
             sleep(pause)
-            start = perf_counter()
             call()
-            taken[name].append((perf_counter() - start) * 1000)
-    return {name: _timing(values[warmup:]) for name, values in taken.items()}
+            taken[name] += [_milliseconds(call) for _ in range(block)]
+    return {name: _timing(values) for name, values in taken.items()}
 
 
 def ratio(timings: Mapping[str, Timing], ours: str, theirs: str) -> float:
@@ -80,6 +76,12 @@ def table(timings: Mapping[str, Timing]) -> str:
         figures = " ".join(f"{v:8.2f}" for v in (t.mean, t.p50, t.p95, t.minimum, t.maximum))
         lines.append(f"{name:{width}}  {figures}      {t.n:5d}")
     return "\n".join(lines)
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    start = perf_counter()
+    call()
+    return (perf_counter() - start) * 1000
 
 
 def _timing(values: list[float]) -> Timing:

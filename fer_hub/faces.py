@@ -3,8 +3,8 @@
 Zhang et al. 2016, "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks"
 (arXiv:1604.02878), with the weights, thresholds and rounding of facenet-pytorch 2.5.3 (MIT): the same
 faces. All resampling is adaptive average pooling, computed from one table of sums of the image. Strips of the
-pyramid and groups of crops are prepared one after the other and handed to worker threads, which do
-nothing but run a network: they hold no lock that the preparation of the next ones needs.
+pyramid and groups of crops are prepared by the caller's thread and handed to worker threads, which do
+nothing but run a network, since that alone needs no lock of Python's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ ASSETS = Path(__file__).parent / "assets" / "mtcnn"
 WINDOW, STRIDE = 12, 2
 STRIP = 8192
 """Windows of a pyramid level that one job looks at, at most."""
-GROUP = {24: 32, 48: 8}
-"""Crops per job, by their side."""
+GROUP = {24: 256, 48: 64}
+"""Crops cut out at a time, by their side, at most; the threads share them."""
 
 
 class FaceDetector:
@@ -102,29 +102,28 @@ class FaceDetector:
         return self._describe(self._integral(image[top:bottom, left:right]), boxes, origin)
 
     def _integral(self, image: Image) -> Sums:
-        """Sums of all pixels above and left (3, height + 1, width + 1); int32 may wrap, differences hold."""
+        """Sums of all pixels above and left (height + 1, 3, width + 1); int32 may wrap, differences hold."""
         height, width, _ = image.shape
-        sums = np.zeros((3, height + 1, width + 1), np.int32)
+        sums = np.zeros((height + 1, 3, width + 1), np.int32)
 
         def along_rows(channel: int) -> None:
-            np.cumsum(image[:, :, channel], axis=1, dtype=np.int32, out=sums[channel, 1:, 1:])
+            np.cumsum(image[:, :, channel], axis=1, dtype=np.int32, out=sums[1:, channel, 1:])
 
         self._map(along_rows, [0, 1, 2])
-        for row in range(height):
-            np.add(sums[:, row], sums[:, row + 1], out=sums[:, row + 1])
+        for above, row in pairwise(sums.reshape(height + 1, -1)):
+            np.add(above, row, out=row)
         return sums
 
     def _propose(self, sums: Sums, scales: list[float]) -> Array:
         """Stage 1: P-Net on every window of every scale → square boxes (n, 4)."""
-        _, height, width = sums.shape
+        height, _, width = sums.shape
         strips = [strip for scale in scales for strip in _strips(height - 1, width - 1, scale)]
         outputs = self._run(self._pnet, (_strip_pixels(sums, *strip) for strip in strips))
         found = [self._windows(output[0], *strip) for output, strip in zip(outputs, strips, strict=True)]
-        levels: list[Array] = []
-        for scale in scales:
-            level = np.concatenate([f for f, s in zip(found, strips, strict=True) if s[0] == scale])
-            levels.append(level[_nms(level[:, :4], level[:, 4], 0.5)])
-        every = np.concatenate(levels)
+        every = np.concatenate(found)
+        level = np.repeat([scales.index(strip[0]) for strip in strips], [len(part) for part in found])
+        apart = np.float32(2 * max(height, width)) * level[:, None].astype(np.float32)  # whole pixels: exact
+        every = every[_nms(every[:, :4] + apart, every[:, 4], 0.5)]  # within each level
         every = every[_nms(every[:, :4], every[:, 4], 0.7)]
         boxes, offsets = every[:, :4], every[:, 5:]
         side = boxes[:, 2:] - boxes[:, :2]
@@ -160,19 +159,21 @@ class FaceDetector:
         self, network: Any, sums: Sums, boxes: Array, side: int, threshold: float
     ) -> tuple[Array, Array, Array]:
         """The boxes whose crops score above ``threshold``, their scores, and the network's output."""
-        corners, seen = _corners(boxes, sums.shape[2] - 1, sums.shape[1] - 1)
+        corners, seen = _corners(boxes, sums.shape[2] - 1, len(sums) - 1)
         count = len(corners)
         if not count:
             return boxes[:0], boxes[:0, 0], np.zeros((0, 15), np.float32)
-        rounds = -(-count // (GROUP[side] * self.threads))
-        groups = np.array_split(corners, min(rounds * self.threads, count))
-        output = np.concatenate(self._run(network, (_crops(sums, group, side) for group in groups)))
+        outputs = []
+        for group in np.array_split(corners, -(-count // GROUP[side])):
+            crops = _crops(sums, group, side)
+            outputs += self._run(network, np.array_split(crops, min(self.threads, len(crops))))
+        output = np.concatenate(outputs)
         scores = _sigmoid(output[:, 0])
         good = scores > threshold
         return boxes[seen][good], scores[good], output[good]
 
     def _run(self, network: Any, inputs: Iterable[Array]) -> list[Array]:
-        """The network's output for each input, which is prepared while the threads work on those before."""
+        """The network's output for each input."""
         return self._map(lambda pixels: network.run(None, {"pixels": pixels})[0], inputs)
 
     def _map(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
@@ -235,7 +236,7 @@ def _bins(length: Any, count: int) -> tuple[Integers, Integers]:
 
 def _strip_pixels(sums: Sums, scale: float, first: int, last: int) -> Array:
     """What P-Net must see for window rows ``first`` to ``last`` of a level → (1, 3, rows, columns)."""
-    _, height, width = sums.shape
+    height, _, width = sums.shape
     rows, columns = int((height - 1) * scale + 1), int((width - 1) * scale + 1)
     stop = STRIDE * last + WINDOW - STRIDE if last < _places(rows) else rows
     return _level(sums, rows, columns, STRIDE * first, stop)[None]
@@ -243,14 +244,15 @@ def _strip_pixels(sums: Sums, scale: float, first: int, last: int) -> Array:
 
 def _level(sums: Sums, rows: int, columns: int, start: int, stop: int) -> Array:
     """Rows ``start`` to ``stop`` of the image pooled to (rows, columns) → (3, stop - start, columns)."""
-    top, bottom = (edge[start:stop] for edge in _bins(sums.shape[1] - 1, rows))
+    top, bottom = (edge[start:stop] for edge in _bins(len(sums) - 1, rows))
     left, right = _bins(sums.shape[2] - 1, columns)
-    bands = sums.take(bottom, axis=1)
-    bands -= sums.take(top, axis=1)
+    bands = sums.take(bottom, axis=0)
+    bands -= sums.take(top, axis=0)
     pooled = bands.take(right, axis=2)
     pooled -= bands.take(left, axis=2)
-    level = pooled.astype(np.float32)
-    level *= 1 / np.multiply.outer(bottom - top, right - left).astype(np.float32)
+    share = 1 / np.multiply.outer(bottom - top, right - left).astype(np.float32)
+    level = np.empty((3, len(top), columns), np.float32)
+    np.multiply(pooled.astype(np.float32), share[:, None], out=level.transpose(1, 0, 2))
     return level
 
 
@@ -260,15 +262,17 @@ def _crops(sums: Sums, corners: Integers, side: int) -> Array:
     (left, right), (top, bottom) = (
         [edge + begin[:, [axis]] for edge in _bins(size[:, [axis]], side)] for axis in (0, 1)
     )
-    flat, stride = sums.reshape(3, -1), sums.shape[2]
-    upper, lower = (top * stride)[:, :, None], (bottom * stride)[:, :, None]
-    total = flat.take(lower + right[:, None], axis=1)
-    total -= flat.take(lower + left[:, None], axis=1)
-    total -= flat.take(upper + right[:, None], axis=1)
-    total += flat.take(upper + left[:, None], axis=1)
-    area = ((bottom - top)[:, :, None] * (right - left)[:, None]).astype(np.float32)
-    crops = np.empty((len(corners), 3, side, side), np.float32)
-    np.multiply(total.astype(np.float32), 1 / area, out=crops.transpose(1, 0, 2, 3))
+    share = 1 / ((bottom - top)[:, :, None] * (right - left)[:, None]).astype(np.float32)
+    flat, width = sums.reshape(-1), sums.shape[2]
+    plane = np.arange(3).reshape(3, 1, 1) * width
+    upper, lower = (row[:, None, :, None] * 3 * width + plane for row in (top, bottom))
+    left, right = left[:, None, None], right[:, None, None]
+    total = flat.take(lower + right)
+    total -= flat.take(lower + left)
+    total -= flat.take(upper + right)
+    total += flat.take(upper + left)
+    crops: Array = total.astype(np.float32)
+    crops *= share[:, None]
     return crops
 
 
@@ -312,7 +316,9 @@ def _overlap(ones: Array, others: Array) -> Array:
 def _nms(boxes: Array, scores: Array, threshold: float, block: int = 128) -> Integers:
     """Greedy non-maximum suppression → indices, best first; as ``torchvision.ops.nms``, by blocks."""
     order = np.argsort(-scores, kind="stable")
-    kept = [order[:0]]
+    if len(order) < 2:
+        return order
+    kept = []
     while len(order):
         head, order = order[:block], order[block:]
         by_better = np.tril(_overlap(boxes[head], boxes[head]) > threshold, -1)

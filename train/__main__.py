@@ -47,16 +47,16 @@ def report() -> None:
         print(path)
 
 
-def bench(threads: int = 2, repeats: int = 25) -> None:
+def bench(threads: int = 2, rounds: int = 7) -> None:
     """Measure the detector beside facenet-pytorch, and the embedded models.
 
     Args:
         threads: Threads of each side.
-        repeats: Measured calls of each.
+        rounds: Turns of five calls that each side gets.
     """
     from . import bench
 
-    bench.bench(bench.BenchConfig(threads, repeats))
+    bench.bench(bench.BenchConfig(threads, rounds))
 
 
 COMMANDS: dict[str, Callable[..., object]] = {

@@ -25,8 +25,8 @@ class BenchConfig:
 
     threads: int = 2
     """Threads of each side."""
-    repeats: int = 25
-    """Measured calls of each."""
+    rounds: int = 7
+    """Turns of five calls that each side gets."""
 
 
 def bench(config: BenchConfig) -> None:
@@ -48,7 +48,7 @@ def detector_ratio(min_face_size: int, config: BenchConfig) -> tuple[float, dict
     theirs = MTCNN(keep_all=True, select_largest=False, min_face_size=min_face_size, device="cpu")
     timings = compare(
         {"fer_hub": lambda: ours.detect(image), "facenet-pytorch": lambda: theirs.detect(image, landmarks=True)},
-        config.repeats,
+        config.rounds,
     )
     return ratio(timings, "fer_hub", "facenet-pytorch"), timings
 
@@ -62,4 +62,4 @@ def model_timings(name: str, config: BenchConfig) -> dict[str, Timing]:
         for batch in (1, 16):
             pixels = np.zeros((batch, spec.channels, *spec.size), np.float32)
             calls[f"{runtime}, batch {batch}"] = lambda c=classifier, p=pixels: c.logits(p)  # type: ignore[misc]
-    return compare(calls, config.repeats)
+    return compare(calls, config.rounds)
