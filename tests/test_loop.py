@@ -356,3 +356,10 @@ def test_two_processes_reach_the_weights_of_one(toy_csv: Path, tmp_path: Path) -
     moved = sum((one[name] - begun[name]).norm() for name in one)
     apart = sum((one[name] - two[name]).norm() for name in one)
     assert apart < 0.01 * moved
+
+
+def test_a_folder_in_which_nothing_was_trained_takes_the_corrected_config(toy_csv: Path, tmp_path: Path) -> None:
+    wrong = toy_config(tmp_path / "run", toy_csv, loss="focl")
+    with pytest.raises(ValueError, match="Known: cross-entropy"):
+        loop.train(wrong)
+    assert loop.train(toy_config(tmp_path / "run", toy_csv, loss="focal"))["config"]["loss"] == "focal"

@@ -119,9 +119,10 @@ def read_split(source: Path, name: str) -> Split:
     Raises:
         DataError: A file is missing or a row is broken.
     """
-    table = _decoded(source, name).with_format("numpy")
-    images = np.asarray(table["pixels"], dtype=np.uint8).reshape(-1, SIDE, SIDE)
-    return Split(images, np.asarray(table["label"], dtype=np.int64))
+    table = _decoded(source, name).data  # Arrow itself: a view, where a formatted column is built row by row
+    pixels = table.column("pixels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    images = pixels.reshape(-1, SIDE, SIDE).copy()  # the cache file is read-only, tensors want their own memory
+    return Split(images, table.column("label").to_numpy().astype(np.int64))
 
 
 def _decoded(source: Path, name: str) -> datasets.Dataset:

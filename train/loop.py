@@ -137,7 +137,7 @@ class Trainer:
                 bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs} loss {progress.loss_sum / (step + 1):.3f}")
             if stop:
                 raise run_folder.Interrupted(self.signal or signal.SIGTERM)
-        return self._finite(total, epoch) / self.steps
+        return self._finite(self.accelerator.reduce(total, "mean"), epoch) / self.steps
 
     def _step(self, epoch: int, step: int, rows: Tensor) -> Tensor:
         """One optimiser step on this process's share of a global batch; returns the loss, not synchronised."""

@@ -38,11 +38,13 @@ class Interrupted(Exception):
 def open_run(config: RunConfig) -> None:
     """Make the folder, or check that the one there belongs to the same config.
 
+    A folder in which nothing was trained yet takes the new config.
+
     Raises:
-        RunError: Another config was used in this folder.
+        RunError: Another config was trained in this folder.
     """
     path = config.out / CONFIG
-    if path.exists():
+    if path.exists() and any((config.out / name).exists() for name in (STATE, PREVIOUS, RESULT)):
         names = differing(config, json.loads(path.read_text(encoding="utf-8")))
         if names:
             raise RunError(
