@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from fer_hub.backbones import build
 from fer_hub.types import ModelError
-from train import data, export, loop
+from train import data, export, loop, network
 from train.__main__ import main
 from train.config import RunConfig
 from train.run_folder import RunError
@@ -322,7 +322,7 @@ def test_initial_weights_that_do_not_fit_are_refused_by_tensor(
 def test_initial_weights_are_taken_over_but_for_a_head_of_another_size(toy_csv: Path, tmp_path: Path) -> None:
     path, donor = tmp_path / "init.safetensors", build("timm:test_resnet", 5).state_dict()
     save_file(donor, path)
-    model, report = loop.make_model(toy_config(tmp_path / "run", toy_csv, init=path), 7)
+    model, report = network.make_model(toy_config(tmp_path / "run", toy_csv, init=path), 7)
     own = model.state_dict()
     assert report == {"missing": ["fc.bias", "fc.weight"], "unexpected": []}
     assert all(torch.equal(own[name], donor[name]) for name in own if not name.startswith("fc."))
@@ -349,7 +349,7 @@ def test_two_processes_reach_the_weights_of_one(toy_csv: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((shared.out / "result.json").read_text())["machine"]["processes"] == 2
     torch.manual_seed(alone.seed)
-    begun = loop.make_model(alone, 7)[0].state_dict()
+    begun = network.make_model(alone, 7)[0].state_dict()
     one, two = averaged(alone.out), averaged(shared.out)
     for name in one:
         torch.testing.assert_close(two[name], one[name], atol=1e-4, rtol=0)

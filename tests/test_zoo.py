@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 
-from fer_hub.classifier import load_classifier
 from fer_hub.hub import ZOO, find_model, read_info, zoo_models
 from train import cards, data
 from train.evaluate import model_logits
@@ -42,7 +41,7 @@ def test_the_onnx_file_describes_itself(name: str) -> None:
 def test_both_files_give_the_published_figures_on_all_of_private_test(name: str, private_test: data.Split) -> None:
     published = cards.read_result(ZOO / name)["test"]
     info = read_info(find_model(name))
-    logits = {r: model_logits(load_classifier(name, runtime=r), private_test) for r in ("onnx", "torch")}
+    logits = {r: model_logits(name, r, private_test) for r in ("onnx", "torch")}
     assert np.abs(logits["onnx"] - logits["torch"]).max() < 1e-3
     for rows in logits.values():
         again = score(rows, private_test.labels, info.labels, info.temperature)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from fer_hub.classifier import BATCH, RUNTIMES, Classifier, load_classifier
-from fer_hub.image import to_array
+from fer_hub.classifier import RUNTIMES, load_classifier
+from fer_hub.types import Array
 
 from . import data, metrics
 from .data import Split
+from .network import split_logits
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Every figure of the model on the split, by run time; printed as a table."""
     splits = data.load(config.protocol, config.data)
     split: Split = getattr(splits, config.split)
-    logits = {name: model_logits(load_classifier(config.model, runtime=name), split) for name in config.runtimes}
+    logits = {name: model_logits(config.model, name, split) for name in config.runtimes}
     info = load_classifier(config.model).info
     if info.labels != splits.labels:
         raise ValueError(f"The model names {', '.join(info.labels)}; the data {', '.join(splits.labels)}.")
@@ -48,12 +47,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     return scores
 
 
-def model_logits(classifier: Classifier, split: Split) -> NDArray[np.float32]:
-    """N×C logits of a split, through THE preprocessing."""
-    spec, parts = classifier.info.input, []
-    for start in tqdm(range(0, len(split), BATCH), unit="batch", leave=False):
-        parts.append(classifier.logits(to_array(list(split.images[start : start + BATCH]), spec)))
-    return np.concatenate(parts)
+def model_logits(model: str | None, runtime: str, split: Split) -> Array:
+    """N×labels logits of a model's file on a split."""
+    classifier = load_classifier(model, runtime=runtime)
+    return split_logits(classifier.logits, split, classifier.info.input)
 
 
 def table(scores: dict[str, dict[str, Any]]) -> str:
@@ -68,7 +65,7 @@ def table(scores: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> str:
+def agreement(a: Array, b: Array) -> str:
     """How far two sets of logits agree."""
     same = int((a.argmax(1) == b.argmax(1)).sum())
     return f"same label on {same} of {len(a)}; logits differ by at most {np.abs(a - b).max():.1e}"

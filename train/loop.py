@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from types import FrameType
@@ -27,18 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from fer_hub import backbones
-from fer_hub.image import to_array
-from fer_hub.types import InputSpec
-
-from . import augment, data, export, figures, metrics, run_folder
+from . import augment, data, export, figures, metrics, network, run_folder
 from .calibrate import fit_temperature
 from .config import RunConfig, to_json
 from .data import Data, Split
 from .losses import make_loss, smooth
 from .sampling import epoch_order
-
-EVAL_BATCH = 256
 
 
 @dataclass
@@ -70,7 +63,7 @@ class Trainer:
         self.device, self.rank, self.world = accelerator.device, accelerator.process_index, accelerator.num_processes
         if config.batch_size % self.world:
             raise ValueError(f"--batch-size {config.batch_size} cannot be shared by {self.world} processes evenly.")
-        self.spec = input_spec(config)
+        self.spec = network.input_spec(config)
         self.progress, self.signal = Progress(), 0
         self.rows = len(epoch_order(config.sampling, splits.train.labels, config.seed, 0))
         self.steps = self.rows // config.batch_size
@@ -82,7 +75,7 @@ class Trainer:
     def _build(self) -> None:
         config, accelerator = self.config, self.accelerator
         torch.manual_seed(config.seed)
-        model, self.init_report = make_model(config, len(self.splits.labels))
+        model, self.init_report = network.make_model(config, len(self.splits.labels))
         model = model.to(self.device, memory_format=torch.channels_last)
         self.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True, warmup_power=3 / 4)
         groups = param_groups_weight_decay(model, config.weight_decay)
@@ -171,7 +164,7 @@ class Trainer:
         return metrics.score(self._logits(split), split.labels, self.splits.labels)
 
     def _logits(self, split: Split) -> NDArray[np.float32]:
-        return torch_logits(self.ema.module, split, self.spec, self.device)
+        return network.split_logits(network.torch_forward(self.ema.module, self.device), split, self.spec)
 
     def _log(self, epoch: int, loss: float, scores: dict[str, Any], bar: tqdm[Any]) -> None:
         if not self.accelerator.is_main_process:
@@ -261,7 +254,7 @@ class Trainer:
         temperature = fit_temperature(chosen, self.splits.validation.labels)
         result = self._result(chosen, self._logits(self.splits.test), temperature)
         export.write_model_folder(out / run_folder.MODEL, model.float().cpu(), self.spec, self.splits, result)
-        figures.draw_run(out, read_epochs(self.config))
+        figures.draw_run(out, run_folder.read_epochs(out))
         run_folder.write_json(out / run_folder.RESULT, result)
         return result
 
@@ -270,6 +263,7 @@ class Trainer:
         scored = partial(metrics.score, names=splits.labels)
         return {
             "config": to_json(self.config),
+            "parent": run_folder.parent_of(self.config.init),
             "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
             "label_space": splits.label_space,
             "best_epoch": progress.best_epoch + 1,
@@ -328,63 +322,12 @@ def train(config: RunConfig) -> dict[str, Any]:
     return Trainer(config, splits, accelerator).run()
 
 
-def make_model(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str, list[str]]]:
-    """The network with its initial weights, and the names that were missing from or unexpected in them."""
-    args: dict[str, Any] = {"drop_rate": config.drop_rate}
-    if config.drop_path_rate and _accepts(config.backbone, "drop_path_rate"):
-        args["drop_path_rate"] = config.drop_path_rate
-    if config.pretrained:
-        args["pretrained"] = True
-    model = backbones.build(config.backbone, num_classes, args)
-    if config.init is None:
-        return model, {"missing": [], "unexpected": []}
-    return model, backbones.load_initial(model, config.init)
-
-
-def _accepts(backbone: str, argument: str) -> bool:
-    """Whether a network takes an argument: not all of timm's have stochastic depth."""
-    try:
-        timm.create_model(backbones.timm_name(backbone), **{argument: 0.0})
-    except TypeError:
-        return False
-    return True
-
-
-def input_spec(config: RunConfig) -> InputSpec:
-    """The input contract of a config's model."""
-    mean, std = backbones.normalisation(config.backbone)
-    return InputSpec((config.image_size, config.image_size), len(mean), mean, std, "bicubic", grey=True)
-
-
 def learning_rate(step: int, total: int, warmup: float) -> float:
     """Factor on the peak rate: linear from 0 over the warm-up share, then a cosine to 0."""
     rising = max(1, round(total * warmup))
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, total - rising))))
-
-
-def torch_logits(model: nn.Module, split: Split, spec: InputSpec, device: torch.device) -> NDArray[np.float32]:
-    """N×C logits of a split, through THE preprocessing."""
-    model.eval()
-    parts = []
-    with torch.inference_mode():
-        for images in batches(split.images, EVAL_BATCH):
-            pixels = torch.from_numpy(to_array(list(images), spec)).to(device, memory_format=torch.channels_last)
-            parts.append(model(pixels).float().cpu().numpy())
-    return np.concatenate(parts)
-
-
-def batches(images: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:
-    """Slices of at most `size` rows."""
-    for start in range(0, len(images), size):
-        yield images[start : start + size]
-
-
-def read_epochs(config: RunConfig) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl."""
-    text = (config.out / run_folder.METRICS).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def machine(accelerator: Accelerator) -> dict[str, Any]:
