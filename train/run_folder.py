@@ -120,7 +120,7 @@ def parent_of(init: Path | None) -> dict[str, Any] | None:
     if metrics_file is None or not metrics_file.is_file():
         return None
     values = json.loads(metrics_file.read_text(encoding="utf-8"))
-    return {name: values[name] for name in ("config", "parent", "seconds")}
+    return {name: values.get(name) for name in ("config", "parent", "seconds")}
 
 
 def read_epochs(folder: Path) -> list[dict[str, Any]]:
