@@ -1,4 +1,4 @@
-"""The Gradio app: expressions in photos and on the live camera. `python app.py`."""
+"""The Gradio app: expressions in photos and on the live camera. `python app.py [MODEL …]`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 import html
+import sys
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -33,7 +34,7 @@ CSS = """
 .face h3 {margin: 0 0 .4em; font-size: 1.1em}
 """
 INTRO = """# fer_hub
-What expression does a face show? Pictures are processed by this app's own server and not kept.
+What expression does a face show? Pictures are processed by this app's own server and deleted within minutes.
 An expression is not a feeling: the label says how a face looks to the model, not what the person feels.
 """
 
@@ -188,15 +189,23 @@ def webcam_tab(model: gr.Dropdown) -> None:
     )
 
 
-def build_demo() -> gr.Blocks:
-    """The whole app, not yet launched."""
-    models = zoo_models()
-    with gr.Blocks(title="fer_hub: facial expressions") as demo:
+def build_demo(more_models: Sequence[str] = ()) -> gr.Blocks:
+    """The whole app, not yet launched.
+
+    Args:
+        more_models: Folders and Hub ids to offer beside the embedded models. Visitors choose among these only:
+            a path typed by a visitor would be a path of the server.
+
+    Raises:
+        ModelError: One of them cannot be loaded.
+    """
+    models = [*zoo_models(), *more_models]
+    for model in more_models:
+        recognizer(model)
+    with gr.Blocks(title="fer_hub: facial expressions", delete_cache=(60, 300)) as demo:
         gr.Markdown(INTRO)
         with gr.Row(equal_height=True):
-            model = gr.Dropdown(
-                models, value=models[0], label="Model", info="Embedded, a folder, or a Hub id", allow_custom_value=True
-            )
+            model = gr.Dropdown(models, value=models[0], label="Model", elem_id="model")
             about = gr.Textbox(model_line(recognizer(models[0])), label="About the model", interactive=False)
         model.change(on_model, model, about, api_visibility="private", show_progress="minimal")
         with gr.Tab("Image"):
@@ -212,10 +221,12 @@ def theme() -> gr.Theme:
 
 
 def main() -> None:
-    """Launch on GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (127.0.0.1:7860)."""
-    build_demo().queue(max_size=64).launch(
-        share=False, theme=theme(), css=CSS, max_file_size=MAX_UPLOAD, footer_links=["api"]
-    )
+    """Launch on GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (127.0.0.1:7860), with the models named beside ours."""
+    try:
+        demo = build_demo(sys.argv[1:])
+    except ModelError as error:
+        sys.exit(f"error: {error}")
+    demo.queue(max_size=64).launch(share=False, theme=theme(), css=CSS, max_file_size=MAX_UPLOAD, footer_links=["api"])
 
 
 if __name__ == "__main__":

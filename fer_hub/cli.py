@@ -1,10 +1,12 @@
-"""`fer-hub predict`, `models` and `bench`: the core alone, no torch."""
+"""`fer-hub predict` and `models`: the core alone, no torch."""
 
 from __future__ import annotations
 
 import argparse
 import glob
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +23,9 @@ from .types import ImageError, ModelError, Prediction
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 when all went well, 1 when an image failed, 2 when nothing could start."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -67,7 +72,7 @@ def _predict(options: argparse.Namespace) -> int:
             except ImageError as error:
                 failed = _complain(str(error))
                 continue
-            _say(json.dumps(row, ensure_ascii=False) if options.json else _lines(row))
+            _say(json.dumps(row) if options.json else _lines(row))
     return int(failed)
 
 
@@ -105,10 +110,10 @@ def _files(given: str) -> list[Path]:
         ImageError: The folder holds no image, or the pattern matches nothing.
     """
     path = Path(given)
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if os.path.isdir(path):
+        found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
         problem = f"{given} holds no image ({', '.join(sorted(SUFFIXES))}). Give another folder, or files."
-    elif path.exists() or not glob.has_magic(given):
+    elif os.path.exists(path) or not glob.has_magic(given):
         return [path]
     else:
         found = [Path(match) for match in sorted(glob.glob(given, recursive=True))]

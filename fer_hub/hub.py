@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .labels import canonical_all
-from .types import InputSpec, Margin, ModelError, ModelInfo
+from .types import ALIGNMENTS, INTERPOLATIONS, InputSpec, Margin, ModelError, ModelInfo
 
 ZOO = Path(__file__).parent / "zoo"
 DEFAULT_MODEL = "fer-lite0"
@@ -44,8 +45,8 @@ def find_model(
     """
     name = DEFAULT_MODEL if source is None else os.fspath(source)
     folder = ZOO / name if name in zoo_models() else Path(name)
-    if not folder.is_dir():
-        if folder.exists():
+    if not os.path.isdir(folder):
+        if os.path.exists(folder):
             raise ModelError(f"{name} is a file; a model is a folder with config.json. Give the folder.")
         if not _is_repo_id(name):
             raise ModelError(
@@ -55,7 +56,7 @@ def find_model(
         folder = _download(name, files, revision, token, local_files_only)
     for file in files:
         if not (folder / file).is_file():
-            raise ModelError(f"{folder}: {file} is missing. A model folder needs {', '.join(files)}.")
+            raise ModelError(f"{name}: {file} is missing. A model folder needs {', '.join(files)}.")
     return folder
 
 
@@ -113,7 +114,7 @@ def read_info(folder: Path) -> ModelInfo:
         return _info(folder, config)
     except KeyError as error:
         raise ModelError(f"{folder / 'config.json'} has no {error}. Export the model again.") from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'config.json'} holds a wrong value: {error}") from error
 
 
@@ -128,26 +129,41 @@ def _info(folder: Path, config: Mapping[str, Any]) -> ModelInfo:
         architecture=config["architecture"],
         labels=labels,
         input=_input_spec(config["pretrained_cfg"], bool(fer.get("grey", False))),
-        margin=Margin(**fer.get("face_margin", {})),
-        alignment=fer.get("alignment", "none"),
+        margin=_margin(fer.get("face_margin", {})),
+        alignment=_one_of(fer.get("alignment", "none"), ALIGNMENTS, "alignment"),
         temperature=_positive(fer.get("temperature", 1.0), "temperature"),
         fer=fer,
     )
 
 
 def _input_spec(cfg: Mapping[str, Any], grey: bool) -> InputSpec:
-    channels, height, width = cfg["input_size"]
+    channels, height, width = (int(_positive(n, "input_size")) for n in cfg["input_size"])
+    mean, std = (tuple(float(v) for v in cfg[name]) for name in ("mean", "std"))
+    if not len(mean) == len(std) == channels:
+        raise ValueError(f"mean and std have {len(mean)} and {len(std)} numbers for {channels} channels.")
     return InputSpec(
         size=(height, width),
         channels=channels,
-        mean=tuple(cfg["mean"]),
-        std=tuple(cfg["std"]),
-        interpolation=cfg["interpolation"],
+        mean=mean,
+        std=tuple(_positive(v, "std") for v in std),
+        interpolation=_one_of(cfg["interpolation"], INTERPOLATIONS, "interpolation"),
         grey=grey,
     )
 
 
+def _margin(values: Mapping[str, float]) -> Margin:
+    margin = Margin(**{name: float(value) for name, value in values.items()})
+    _positive(margin.scale, "face_margin.scale")
+    return margin
+
+
 def _positive(value: float, name: str) -> float:
-    if not value > 0:
-        raise ValueError(f"{name} is {value}; it must be above 0.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value}; it must be above 0 and finite.")
     return float(value)
+
+
+def _one_of(value: str, known: Sequence[str], name: str) -> str:
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}.")
+    return value

@@ -19,17 +19,14 @@ Source = str | os.PathLike[str] | bytes | PILImage.Image | Image
 """What `read` takes: a path, the bytes of a file, a PIL image or an H×W×3 uint8 RGB array."""
 
 MAX_MEGAPIXELS = 64.0
-FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF"
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""What is decoded; PIL knows more, some of it by calling other programs."""
 NO_MARGIN = Margin()
 BROKEN = (OSError, SyntaxError, ValueError, EOFError)
 """What PIL raises for a damaged file, depending on its format."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-INTERPOLATIONS = {
-    "nearest": PILImage.Resampling.NEAREST,
-    "bilinear": PILImage.Resampling.BILINEAR,
-    "bicubic": PILImage.Resampling.BICUBIC,
-    "lanczos": PILImage.Resampling.LANCZOS,
-}
+
+warnings.filterwarnings("ignore", category=PILImage.DecompressionBombWarning)  # MAX_MEGAPIXELS is the limit here
 
 
 def read(source: Source, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
@@ -66,13 +63,11 @@ def _read_file(path: Path) -> bytes:
 
 def _decode(data: bytes, name: str, max_megapixels: float) -> Image:
     if not data:
-        raise ImageError(f"{name} is empty (0 bytes). Give an image file ({FORMATS}).")
+        raise ImageError(f"{name} is empty (0 bytes). Give an image file ({', '.join(FORMATS)}).")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own size limit below replaces PIL's warning
-            opened = PILImage.open(io.BytesIO(data))
+        opened = PILImage.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not an image that can be read. Allowed: {FORMATS}.") from error
+        raise ImageError(f"{name} is not an image that can be read. Allowed: {', '.join(FORMATS)}.") from error
     except PILImage.DecompressionBombError as error:
         raise ImageError(f"{name} is too large; at most {max_megapixels:g} megapixels. Scale it down.") from error
     except BROKEN as error:
@@ -217,7 +212,7 @@ def _resize(picture: Image, spec: InputSpec) -> Image:
     elif pil.mode != "RGB":
         pil = pil.convert("RGB")
     size = (spec.size[1], spec.size[0])
-    return np.asarray(pil if pil.size == size else pil.resize(size, INTERPOLATIONS[spec.interpolation]))
+    return np.asarray(pil if pil.size == size else pil.resize(size, PILImage.Resampling[spec.interpolation.upper()]))
 
 
 def draw(image: Image, predictions: Sequence[Prediction], language: str = "en") -> Image:

@@ -16,6 +16,10 @@ Image = NDArray[np.uint8]
 Array = NDArray[np.float32]
 
 
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+ALIGNMENTS = ("none", "eyes")
+
+
 class ImageError(ValueError):
     """An image that cannot be used. The message says what was given, what is allowed, what to do."""
 

@@ -55,7 +55,7 @@ def y4m(path: Path, frames: int = 24, size: tuple[int, int] = (640, 480)) -> Pat
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """The app on a free port, with neither network nor torch wanted."""
+    """The app on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -150,18 +150,6 @@ def test_a_picture_without_a_face_says_so_and_the_whole_image_can_be_taken(page:
     expect(page.locator("#bars")).to_contain_text("No face found")
     page.get_by_label("Take the whole image as one face").check()
     expect(page.locator("#bars .score")).to_have_count(7)
-
-
-@pytest.mark.slow
-def test_an_unknown_model_gives_a_toast_and_the_app_goes_on(page: Page) -> None:
-    model = page.get_by_label("Model", exact=True)
-    model.fill("no-such-model")
-    model.press("Enter")
-    expect(page.locator(".toast-body").first).to_contain_text("There is no model 'no-such-model'")
-    model.fill("fer-lite0")
-    model.press("Enter")
-    page.locator("#photo input[type=file]").set_input_files(str(PHOTO))
-    expect(page.locator("#bars")).to_contain_text("Face 1: Happy")
 
 
 @pytest.mark.slow

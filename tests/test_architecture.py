@@ -92,3 +92,17 @@ def test_importing_fer_hub_loads_no_heavy_package() -> None:
     code = f"import sys, fer_hub; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_app_is_built_without_torch_and_without_the_hub() -> None:
+    code = "import sys, app; app.build_demo(); print([n for n in ('torch', 'datasets', 'train') if n in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_app_names_a_model_that_it_cannot_load() -> None:
+    result = subprocess.run(
+        [sys.executable, "app.py", "no-such"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: There is no model 'no-such'")

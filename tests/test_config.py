@@ -83,7 +83,7 @@ def test_initial_weights_are_named_without_their_place(path: Path | None, name: 
     ("changes", "names"),
     [
         ({}, []),
-        ({"out": Path("/elsewhere"), "data": Path("/other"), "log_every": 1, "checkpoint_every": 7}, []),
+        ({"out": Path("/elsewhere"), "data": Path("/other"), "checkpoint_every": 7}, []),
         ({"lr": 1e-3}, ["lr"]),
         ({"epochs": 11, "seed": 1, "backbone": "resnet18"}, ["backbone", "epochs", "seed"]),
         ({"init": Path("/x/other.safetensors")}, ["init"]),

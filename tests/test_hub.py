@@ -10,6 +10,8 @@ from fer_hub import ModelError, Recognizer
 from fer_hub.classifier import OnnxClassifier, load_classifier
 from fer_hub.hub import DEFAULT_MODEL, ZOO, find_model, read_info, zoo_models
 
+CFG = {"input_size": [3, 32, 32], "mean": [0] * 3, "std": [1] * 3, "interpolation": "bicubic"}
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -78,8 +80,15 @@ def test_a_broken_config_is_named(folder: Path, content: str) -> None:
         ({"num_classes": 2, "label_names": ["sad", "happy"]}, "7 logits, but config.json names 2 labels"),
         ({"fer": {"temperature": 0}}, "temperature is 0"),
         ({"fer": {"face_margin": {"size": 1}}}, "wrong value"),
+        ({"fer": {"temperature": float("inf")}}, "temperature is inf"),
+        ({"fer": {"face_margin": {"scale": -1}}}, r"scale is -1"),
+        ({"fer": {"face_margin": {"scale": "a"}}}, "wrong value"),
+        ({"fer": {"alignment": "foo"}}, "known: none, eyes"),
         ({"pretrained_cfg": {}}, "has no 'input_size'"),
-        ({"pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0], "std": [1], "interpolation": "bicubic"}}, "takes"),
+        ({"pretrained_cfg": CFG | {"interpolation": "random"}}, "known: nearest"),
+        ({"pretrained_cfg": CFG | {"std": [0, 1, 1]}}, "std is 0"),
+        ({"pretrained_cfg": CFG | {"mean": [0]}}, "1 and 3 numbers for 3 channels"),
+        ({"pretrained_cfg": CFG}, "takes"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:

@@ -127,7 +127,7 @@ def test_another_config_in_the_same_folder_is_refused_by_field(
 
 
 def test_a_run_may_go_on_with_other_places_and_other_logging(toy_run: Path, toy_csv: Path) -> None:
-    assert loop.train(toy_config(toy_run, toy_csv, log_every=3, checkpoint_every=4))["config"]["epochs"] == 2
+    assert loop.train(toy_config(toy_run, toy_csv, checkpoint_every=4))["config"]["epochs"] == 2
 
 
 @pytest.mark.slow

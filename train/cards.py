@@ -55,8 +55,9 @@ def write_zoo_cards() -> list[Path]:
         folder = ZOO / name
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         card = model_card(name, config, read_result(folder), (folder / "onnx" / "model.onnx").stat().st_size)
-        for path in (folder / "README.md", TEMPLATES / f"{name}.md"):
-            write_bytes(path, card.encode())
+        copy = card.replace("](figures/", f"](../fer_hub/zoo/{name}/figures/")
+        for path, text in ((folder / "README.md", card), (TEMPLATES / f"{name}.md", copy)):
+            write_bytes(path, text.encode())
             written.append(path)
     return written
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-PLACES = ("out", "log_every", "checkpoint_every")
+PLACES = ("out", "checkpoint_every")
 """Fields that say where and how a run is kept, not what it computes: they may differ when it resumes."""
 
 
@@ -67,8 +67,6 @@ class RunConfig:
     """Use only the first N rows of each split (for trials; the result says so)."""
     checkpoint_every: int = 100
     """Steps between checkpoints inside an epoch; one is written after every epoch, too."""
-    log_every: int = 20
-    """Steps between lines of progress where no terminal shows the bar."""
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have, before anything is read or written."""
@@ -83,6 +81,11 @@ class RunConfig:
             "augment": self.augment >= 0,
             "mixup": self.mixup >= 0,
             "checkpoint_every": self.checkpoint_every >= 1,
+            "clip": self.clip > 0,
+            "weight_decay": self.weight_decay >= 0,
+            "drop_rate": 0 <= self.drop_rate < 1,
+            "drop_path_rate": 0 <= self.drop_path_rate < 1,
+            "limit": self.limit is None or self.limit >= 1,
         }
         wrong = [f"--{name.replace('_', '-')} {getattr(self, name)}" for name, fine in ranges.items() if not fine]
         if wrong:

@@ -151,6 +151,8 @@ def _parquet(source: Path, name: str) -> datasets.Dataset:
     missing = {"image", "label"} - set(raw.column_names)
     if missing:
         raise DataError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(raw.column_names)}.")
+    if isinstance(raw.features["image"], datasets.Image):
+        raw = raw.cast_column("image", datasets.Image(decode=False))
     return raw.map(
         _decode,
         batched=True,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fer_hub.classifier import RUNTIMES, load_classifier
+from fer_hub.hub import find_model, read_info
 from fer_hub.types import Array
 
 from . import data, metrics
@@ -36,10 +37,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Every figure of the model on the split, by run time; printed as a table."""
     splits = data.load(config.protocol, config.data)
     split: Split = getattr(splits, config.split)
-    logits = {name: model_logits(config.model, name, split) for name in config.runtimes}
-    info = load_classifier(config.model).info
+    info = read_info(find_model(config.model, files=("config.json",)))
     if info.labels != splits.labels:
         raise ValueError(f"The model names {', '.join(info.labels)}; the data {', '.join(splits.labels)}.")
+    logits = {name: model_logits(config.model, name, split) for name in config.runtimes}
     scores = {name: metrics.score(rows, split.labels, info.labels, info.temperature) for name, rows in logits.items()}
     print(table(scores))
     if len(logits) > 1:

@@ -22,7 +22,7 @@ from fer_hub.classifier import OnnxClassifier
 from fer_hub.image import to_array
 from fer_hub.types import InputSpec
 
-from . import figures, run_folder
+from . import cards, figures, run_folder
 from .data import Data
 from .margin import fitted_margin
 
@@ -30,7 +30,7 @@ PARITY = 1e-4
 PARITY_ROWS = 256
 
 
-class ParityError(RuntimeError):
+class ParityError(run_folder.RunError):
     """An exported file does not compute what the trained network computes."""
 
 
@@ -66,6 +66,8 @@ def write_model_folder(
     write_onnx(model, spec, config, new / "onnx" / "model.onnx")
     check_parity(model, spec, new, splits.validation.images[:PARITY_ROWS])
     run_folder.write_json(new / "metrics.json", result)
+    card = cards.model_card(folder.parent.name, config, result, (new / "onnx" / "model.onnx").stat().st_size)
+    run_folder.write_bytes(new / "README.md", card.encode())
     figures.draw_model(new / "figures", result, splits.labels)
     run_folder.replace_folder(new, folder)
 

@@ -125,7 +125,7 @@ class Trainer:
             due = progress.step % config.checkpoint_every == 0 and progress.step < self.steps
             stop = self._stop_asked()
             if due or stop:
-                progress.loss_sum = self._finite(total, epoch)
+                progress.loss_sum = self._finite(self.accelerator.reduce(total, "mean"), epoch)
                 self._checkpoint()
                 bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs} loss {progress.loss_sum / (step + 1):.3f}")
             if stop:
@@ -147,7 +147,8 @@ class Trainer:
         return loss.detach().double()
 
     def _batch(self, epoch: int, step: int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented input and target distributions; every number is drawn for the global batch, then shared out."""
+        """Augmented input and target distributions; the augmentation is drawn for the global batch and shared out, mixup mixes
+        within a process."""
         config, share = self.config, len(rows) // self.world
         mine = slice(self.rank * share, (self.rank + 1) * share)
         index = rows[mine].to(self.device)
