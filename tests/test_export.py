@@ -25,6 +25,7 @@ from fer_hub.types import ModelError
 from train import data, export, loop
 
 FILES = {
+    "README.md",
     "config.json",
     "model.safetensors",
     "metrics.json",

@@ -147,8 +147,10 @@ class Trainer:
         return loss.detach().double()
 
     def _batch(self, epoch: int, step: int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented input and target distributions; the augmentation is drawn for the global batch and shared out, mixup mixes
-        within a process."""
+        """Augmented input and target distributions of this process's share.
+
+        Augmentation is drawn for the global batch and shared out; mixup blends within a process.
+        """
         config, share = self.config, len(rows) // self.world
         mine = slice(self.rank * share, (self.rank + 1) * share)
         index = rows[mine].to(self.device)
