@@ -23,7 +23,7 @@ from fer_hub.image import draw, read
 from fer_hub.labels import COLORS, display
 from fer_hub.tracking import smooth
 
-EXAMPLES = Path(__file__).parent / "fer_hub" / "assets" / "examples"
+EXAMPLES = sorted((Path(__file__).parent / "fer_hub" / "assets" / "examples").glob("*.jpg"))
 MAX_UPLOAD = "30mb"
 CSS = """
 .score {display: grid; grid-template-columns: 6em 1fr 3.5em; gap: .5em; align-items: center; margin: .15em 0}
@@ -72,6 +72,11 @@ def on_image(photo: str | None, model: str, whole_image: bool) -> tuple[np.ndarr
     except (ImageError, ModelError, ValueError) as error:
         raise gr.Error(_without_path(str(error), photo)) from error
     return draw(image, predictions), faces_html(predictions, seconds), [p.to_dict() for p in predictions]
+
+
+def on_example(chosen: gr.SelectData) -> str:
+    """The path of the example photo that was clicked."""
+    return str(EXAMPLES[chosen.index])
 
 
 def on_frame(
@@ -137,7 +142,7 @@ def photo_input(**options: Any) -> gr.Image:
     """An image input that hands the uploaded file on unread: reading and its errors are `fer_hub.image`'s.
 
     gr.Image decodes by itself, and its errors reach nobody. The one method is replaced, since for a subclass
-    gradio writes a stub file into the source folder.
+    gradio writes a stub file into the source folder. (gr.Examples would make a new gr.Image of it: use a gallery.)
     """
     photo = gr.Image(sources=["upload", "clipboard"], **options)
     photo.preprocess = lambda payload: payload.path if payload else None
@@ -150,7 +155,16 @@ def image_tab(model: gr.Dropdown) -> None:
         with gr.Column():
             photo = photo_input(label="Photo", elem_id="photo", alt_text="Your photo")
             whole_image = gr.Checkbox(False, label="Take the whole image as one face")
-            gr.Examples([[str(path)] for path in sorted(EXAMPLES.glob("*.jpg"))], [photo], label="Examples")
+            examples = gr.Gallery(
+                EXAMPLES,
+                label="Examples",
+                elem_id="examples",
+                interactive=False,
+                allow_preview=False,
+                columns=6,
+                height=130,
+                buttons=[],
+            )
         with gr.Column():
             annotated = gr.Image(label="Faces", interactive=False, elem_id="annotated", alt_text="Faces and labels")
             bars = gr.HTML(elem_id="bars")
@@ -158,6 +172,7 @@ def image_tab(model: gr.Dropdown) -> None:
                 data = gr.JSON(label="Predictions", show_label=False)
     outputs: list[Any] = [annotated, bars, data]
     inputs: list[Any] = [photo, model, whole_image]
+    examples.select(on_example, None, photo, api_visibility="private")
     photo.change(on_image, inputs, outputs, api_name="predict", show_progress="minimal")
     for changed in (model, whole_image):
         changed.change(on_image, inputs, outputs, api_visibility="private", show_progress="minimal")

@@ -19,7 +19,7 @@ Source = str | os.PathLike[str] | bytes | PILImage.Image | Image
 """What `read` takes: a path, the bytes of a file, a PIL image or an H×W×3 uint8 RGB array."""
 
 MAX_MEGAPIXELS = 64.0
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """What is decoded; PIL knows more, some of it by calling other programs."""
 NO_MARGIN = Margin()
 BROKEN = (OSError, SyntaxError, ValueError, EOFError)

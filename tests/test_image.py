@@ -95,6 +95,7 @@ def test_of_an_animation_the_first_frame_is_read() -> None:
     [
         (b"", "empty"),
         (b"not an image at all", "not an image"),
+        (encoded(pil(), "EPS"), "not an image that can be read. Allowed: JPEG"),
         (encoded(pil())[:200], "damaged or cut short"),
         (encoded(pil(), "JPEG")[:300], "damaged or cut short"),
         (encoded(pil()), None),
