@@ -30,6 +30,7 @@ CSS = """
 .score .bar {background: color-mix(in srgb, currentColor 12%, transparent); border-radius: 3px; height: .9em}
 .score .bar > div {border-radius: 3px; height: 100%}
 .score .share {text-align: right; font-variant-numeric: tabular-nums}
+#examples .grid-container {--grid-cols: 5 !important}
 .face {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .7em 1em; margin-bottom: .7em}
 .face h3 {margin: 0 0 .4em; font-size: 1.1em}
 """
@@ -155,13 +156,13 @@ def image_tab(model: gr.Dropdown) -> None:
         with gr.Column():
             photo = photo_input(label="Photo", elem_id="photo", alt_text="Your photo")
             whole_image = gr.Checkbox(False, label="Take the whole image as one face")
+            gr.Markdown("Examples")
             examples = gr.Gallery(
                 EXAMPLES,
-                label="Examples",
+                show_label=False,
                 elem_id="examples",
                 interactive=False,
                 allow_preview=False,
-                columns=6,
                 height=130,
                 buttons=[],
             )

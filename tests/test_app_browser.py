@@ -137,6 +137,7 @@ def test_an_uploaded_photo_gives_a_result_and_a_bad_file_a_toast(page: Page, tmp
     toast = page.locator(".toast-body, .toast-wrap").first
     expect(toast).to_contain_text("notes.jpg is not an image that can be read")
     expect(toast).not_to_contain_text(str(tmp_path.anchor) + "tmp")
+    expect(toast).to_be_visible()
     shoot(page, "image-error")
     page.reload()
     page.locator("#photo input[type=file]").set_input_files(str(PHOTO))
