@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from . import cnns as cnns  # registers the custom networks with timm
-from .hub import find_model, read_info
+from .hub import find_model, read_config, read_info
 from .types import ModelError
 
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -127,8 +126,7 @@ def load_model(source: str | Path | None = None) -> nn.Module:
     """
     folder = find_model(source, files=("config.json", "model.safetensors"))
     info = read_info(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    args = config.get("model_args", {})
+    args = read_config(folder).get("model_args", {})
     model: nn.Module = timm.create_model(info.architecture, num_classes=len(info.labels), **args)
     weights = _read_weights(folder / "model.safetensors")
     try:

@@ -122,9 +122,7 @@ class Recognizer:
         return [[self._prediction(next(rows).tolist(), face) for face in its_faces] for its_faces in faces]
 
     def _prediction(self, probabilities: Sequence[float], face: Face | None) -> Prediction:
-        scores = dict(zip(self.labels, probabilities, strict=True))
-        label = max(scores, key=scores.__getitem__)
-        return Prediction(label, scores[label], scores, face)
+        return Prediction.of(dict(zip(self.labels, probabilities, strict=True)), face)
 
 
 def _read_item(position: int, item: Source) -> Image:

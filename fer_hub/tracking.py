@@ -64,5 +64,4 @@ def _area(face: Face) -> float:
 
 def _blend(past: Prediction, now: Prediction, memory: float) -> Prediction:
     scores = {name: memory * past.scores[name] + (1 - memory) * p for name, p in now.scores.items()}
-    label = max(scores, key=scores.__getitem__)
-    return Prediction(label, scores[label], scores, now.face)
+    return Prediction.of(scores, now.face)

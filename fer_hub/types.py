@@ -68,6 +68,12 @@ class Prediction:
     scores: Mapping[str, float]
     face: Face | None
 
+    @classmethod
+    def of(cls, scores: Mapping[str, float], face: Face | None) -> Prediction:
+        """The prediction that follows from the scores: the first of the most probable labels."""
+        label = max(scores, key=scores.__getitem__)
+        return cls(label, scores[label], scores, face)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON: ``{box, score, points, label, confidence, scores}``."""
         found = self.face.to_dict() if self.face else {"box": None, "score": None, "points": None}

@@ -14,7 +14,6 @@ facenet-pytorch wheel ships (MIT). The graphs compute the same numbers, arranged
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +24,8 @@ import torch
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from .run_folder import write_bytes
 
 Weights = NDArray[np.float64]
 
@@ -214,13 +215,6 @@ def difference(blob: bytes, network: torch.nn.Module, shape: tuple[int, ...]) ->
     return float(np.abs(ours - theirs).max())
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write ``path`` so that it is whole or absent."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
 NETWORKS: dict[str, tuple[Callable[[], bytes], type[torch.nn.Module], tuple[int, ...]]] = {
     "pnet": (pnet, PNet, (2, 3, 97, 64)),
     "rnet": (rnet, RNet, (64, 3, 24, 24)),
@@ -240,8 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name}: {len(blob):,} bytes, max |onnx - torch| = {worst:.1e}")
         if worst > TOLERANCE:
             raise SystemExit(f"{name} differs from torch by {worst:.1e}, above {TOLERANCE:.0e}: not written.")
-        write(out / f"{name}.onnx", blob)
-    write(out / "LICENSE", LICENSE.encode())
+        write_bytes(out / f"{name}.onnx", blob)
+    write_bytes(out / "LICENSE", LICENSE.encode())
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class Trainer:
         """
         if self.accelerator.is_main_process:
             run_folder.keep_epochs(self.config.out, self.progress.epoch)
-        with self._signals(), self._bar() as bar:
+        with Signals(self), self._bar() as bar:
             for epoch in range(self.progress.epoch, self.config.epochs):
                 loss = self._train_epoch(epoch, bar)
                 scores = self._evaluate(self.splits.validation)
@@ -231,9 +231,6 @@ class Trainer:
         if self.signal:
             self.accelerator.set_trigger()
         return bool(self.accelerator.check_trigger())
-
-    def _signals(self) -> Signals:
-        return Signals(self)
 
     def _bar(self) -> tqdm[Any]:
         done = (self.progress.epoch * self.steps + self.progress.step) * self.config.batch_size
