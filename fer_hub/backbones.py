@@ -15,12 +15,25 @@ from . import cnns as cnns  # registers the custom networks with timm
 from .hub import find_model, read_config, read_info
 from .types import ModelError
 
+IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+HALF: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+GREY: dict[str, Any] = {"mean": (0.5,), "std": (0.5,)}
+
 BACKBONES: dict[str, dict[str, Any]] = {
-    "tf_efficientnet_lite0": {"mean": (0.5,) * 3, "std": (0.5,) * 3},
-    "mobilenetv2_100": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
-    "resnet18": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
-    "legacy_xception": {"mean": (0.5,) * 3, "std": (0.5,) * 3},
-    "raw_pixel_cnn": {"mean": (0.5,), "std": (0.5,)},
+    "tf_efficientnet_lite0": HALF,
+    "efficientnet_b0": IMAGENET,
+    "mobilenetv2_100": IMAGENET,
+    "mobilenetv3_small_100": IMAGENET,
+    "mobilenetv3_large_100": IMAGENET,
+    "resnet18": IMAGENET,
+    "resnet50": IMAGENET,
+    "vgg16": IMAGENET,
+    "legacy_xception": HALF,
+    "raw_pixel_cnn": GREY,
+    "traditional_cnn": GREY,
+    "deep_cnn": GREY,
+    "six_conv_cnn": GREY,
+    "resnet18_grey": GREY,
 }
 """Networks by name, with the normalisation that their initial weights expect. `timm:<name>` is any other."""
 
@@ -69,7 +82,8 @@ def _shrink_head(model: nn.Module) -> None:
 def load_initial(model: nn.Module, path: Path) -> dict[str, list[str]]:
     """Load initial weights by name.
 
-    A head of another number of classes is left as it is.
+    A head of another number of classes is left as it is. A first convolution for three channels is summed to one,
+    one for one channel is shared out to three, so that a grey image gives the same feature map either way.
 
     Returns:
         ``{"missing": [...], "unexpected": [...]}``, sorted names.
@@ -81,16 +95,36 @@ def load_initial(model: nn.Module, path: Path) -> dict[str, list[str]]:
     own = model.state_dict()
     head = {name for name in own if _is_head(model, name)}
     weights = {k: v for k, v in weights.items() if not (k in head and own[k].shape != v.shape)}
+    if not weights.keys() & own.keys():
+        example = f" (e.g. {min(weights)} against {min(own)})" if weights else ""
+        raise ModelError(f"{path}: no name fits the model{example}. Check --init.")
+    first = _first_convolution(model)
+    if first in weights:
+        weights[first] = _adapt(weights[first], own[first].shape)
     for name in weights.keys() & own.keys():
         if own[name].shape != weights[name].shape:
             raise ModelError(
                 f"{path}: {name} has shape {tuple(weights[name].shape)}, the model wants {tuple(own[name].shape)}. "
                 "Give weights of the same backbone."
             )
-    if not weights.keys() & own.keys():
-        raise ModelError(f"{path}: no name fits the model (e.g. {min(weights)} against {min(own)}). Check --init.")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=False)
     return {"missing": sorted(own.keys() - weights.keys()), "unexpected": sorted(weights.keys() - own.keys())}
+
+
+def _first_convolution(model: nn.Module) -> str | None:
+    """Name of the filters that see the image."""
+    return next((f"{path}.weight" for path, module in model.named_modules() if isinstance(module, nn.Conv2d)), None)
+
+
+def _adapt(filters: torch.Tensor, wanted: torch.Size) -> torch.Tensor:
+    """Filters O×I×h×w between one input channel and three; any others as they are."""
+    if filters.ndim != len(wanted):
+        return filters
+    if (filters.shape[1], wanted[1]) == (3, 1):
+        return filters.float().sum(1, keepdim=True)
+    if (filters.shape[1], wanted[1]) == (1, 3):
+        return filters.float().repeat(1, 3, 1, 1) / 3
+    return filters
 
 
 def _head(model: nn.Module) -> nn.Module:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -24,12 +26,15 @@ from safetensors.torch import load_file, save_file
 
 from fer_hub.backbones import build
 from fer_hub.types import ModelError
-from train import data, export, loop, network
+from train import data, export, figures, loop, metrics, network, pictures, start
 from train.__main__ import main
+from train.batches import Batches
 from train.config import RunConfig
-from train.run_folder import RunError
+from train.run_folder import Interrupted, RunError
+from train.sampling import epoch_order
 
 ROOT = Path(__file__).parents[1]
+EPOCHS = 6
 PATIENCE = 300
 """Seconds after which a process that shows no progress fails the test."""
 
@@ -44,7 +49,7 @@ def flags(config: RunConfig) -> list[str]:
     return ["run", *(part for pair in given for part in pair)]
 
 
-def start(config: RunConfig, log: Path) -> subprocess.Popen[bytes]:
+def launch(config: RunConfig, log: Path) -> subprocess.Popen[bytes]:
     """`python -m train run` as a process of its own, its output in a file."""
     with log.open("wb") as file:
         return subprocess.Popen([sys.executable, "-m", "train", *flags(config)], cwd=ROOT, stdout=file, stderr=file)
@@ -81,16 +86,31 @@ def accuracies(out: Path) -> list[float]:
     return [json.loads(line)["validation_accuracy"] for line in lines]
 
 
+def epochs_of(out: Path) -> list[dict[str, object]]:
+    """The lines of metrics.jsonl, without the time that an epoch took."""
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
 def stored_progress(config: RunConfig) -> loop.Progress:
     """Where the state in a run's folder stands."""
     return loop.Trainer(config, data.load(config.protocol, config.data), Accelerator()).progress
+
+
+@pytest.fixture(autouse=True)
+def quick_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing and ONNX take longer than training here; the runs of the wider fixtures, made before, have them all."""
+    for module, name in ((start, "draw"), (figures, "draw_run"), (figures, "draw_model"), (pictures, "draw_pictures")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(export, "write_onnx", lambda model, spec, config, path: path.write_bytes(b""))
+    monkeypatch.setattr(export, "check_parity", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory, toy_csv: Path) -> RunConfig:
     """A finished run that nothing disturbed, with dropout, a state after every step and epochs that differ."""
     out = tmp_path_factory.mktemp("runs") / "unbroken"
-    config = toy_config(out, toy_csv, epochs=3, checkpoint_every=1, drop_rate=0.3, mixup=0.2)
+    config = toy_config(out, toy_csv, epochs=EPOCHS, checkpoint_every=1, drop_rate=0.3, mixup=0.2)
     loop.train(config)
     return config
 
@@ -98,12 +118,13 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, toy_csv: Path) -> RunConf
 def test_a_run_leaves_its_record_its_curves_and_its_model(toy_run: Path) -> None:
     result = json.loads((toy_run / "result.json").read_text())
     assert result["rows"] == dict(zip(("train", "validation", "test"), ROWS.values(), strict=True))
-    assert result["config"] == json.loads((toy_run / "config.json").read_text())
+    assert result["config"] | {"data": result["data"]} == json.loads((toy_run / "config.json").read_text())
     assert json.loads((toy_run / "model" / "metrics.json").read_text()) == result
     assert [json.loads(line)["epoch"] for line in (toy_run / "metrics.jsonl").read_text().splitlines()] == [1, 2]
-    with Image.open(toy_run / "curves.png") as curves:
-        assert curves.format == "PNG"
-        assert np.asarray(curves.convert("L")).std() > 1
+    for name in ("curves", "class_counts", "training_samples", "predictions"):
+        with Image.open(toy_run / f"{name}.png") as picture:
+            assert picture.format == "PNG"
+            assert np.asarray(picture.convert("L")).std() > 1
     assert {path.name for path in toy_run.iterdir()} >= {"state", "model"}
     assert not list(toy_run.rglob("*.tmp"))
 
@@ -131,21 +152,26 @@ def test_a_run_may_go_on_with_other_places_and_other_logging(toy_run: Path, toy_
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_weights(unbroken: RunConfig, tmp_path: Path) -> None:
+def test_a_run_killed_ten_times_ends_with_the_same_weights(unbroken: RunConfig, tmp_path: Path) -> None:
     config = dataclasses.replace(unbroken, out=tmp_path / "killed")
-    state, log, chance = config.out / "state", tmp_path / "log", random.Random(0)
-    for _ in range(3):
-        process, last, left = start(config, log), version_of(state), chance.randint(1, 4)
-        while left:
-            wait_until(lambda last=last: version_of(state) not in (0, last), process, log)  # type: ignore[misc]
-            last, left = version_of(state), left - 1
-        time.sleep(chance.uniform(0, 0.1))  # in the middle of a step, or of the writing of a state
+    state, chance = config.out / "state", random.Random(0)
+    processes = multiprocessing.get_context("forkserver")  # each run is forked from one that imported all: quick
+    processes.set_forkserver_preload(["train.loop"])
+    for _ in range(10):
+        process, last = processes.Process(target=loop.train, args=(config,)), version_of(state)
+        process.start()
+        end = time.monotonic() + PATIENCE
+        while version_of(state) in (0, last) and process.is_alive() and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.15))  # in the middle of a step, or of the writing of a state
         process.kill()
-        assert process.wait() == -signal.SIGKILL, log.read_text()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     assert not (config.out / "result.json").exists()
     result = loop.train(config)
     assert weights(config.out) == weights(unbroken.out)
-    assert accuracies(config.out) == accuracies(unbroken.out)
+    assert (config.out / "metrics.jsonl").read_text().count("\n") == EPOCHS
+    assert epochs_of(config.out) == epochs_of(unbroken.out)
     assert result["test"] == json.loads((unbroken.out / "result.json").read_text())["test"]
 
 
@@ -155,7 +181,7 @@ def test_a_signal_saves_the_state_and_leaves_with_its_status(
     toy_csv: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     config = toy_config(tmp_path / "run", toy_csv, epochs=1000, checkpoint_every=10**6)
-    process = start(config, tmp_path / "log")
+    process = launch(config, tmp_path / "log")
     wait_until(lambda: b"img/s" in (tmp_path / "log").read_bytes(), process, tmp_path / "log")
     process.send_signal(number)
     assert process.wait(PATIENCE) == status
@@ -198,7 +224,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
     config = unfinished(unbroken, tmp_path / "run")
     damage(config.out / "state")
     progress = stored_progress(config)
-    assert (progress.epoch, progress.step) == (2, 5)  # one step before the end of six
+    assert (progress.epoch, progress.step) == (EPOCHS - 1, 5)  # one step before the end of six
     if damage is cut_the_largest_file:
         loop.train(config)
         assert weights(config.out) == weights(unbroken.out)
@@ -221,7 +247,7 @@ def test_a_run_without_a_whole_state_is_not_started_anew(
 def test_a_half_written_line_of_metrics_is_dropped(unbroken: RunConfig, tmp_path: Path) -> None:
     config = unfinished(unbroken, tmp_path / "run")
     with (config.out / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 4, "train_lo')
+        file.write('{"epoch": 7, "train_lo')
     loop.train(config)
     assert (config.out / "metrics.jsonl").read_bytes() == (unbroken.out / "metrics.jsonl").read_bytes()
     assert weights(config.out) == weights(unbroken.out)
@@ -233,7 +259,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(
     config = toy_config(tmp_path / "run", toy_csv, lr=1e18, checkpoint_every=1)
     assert main(flags(config)) == 2
     said = capsys.readouterr().err
-    assert "error: The loss became " in said
+    assert re.search(r"error: By step \d of 6 in epoch 1 (the loss became|the weights are no longer) ", said)
     assert f"The last good state is kept in {config.out}" in said
     assert stored_progress(config).step >= 1
     with pytest.raises(RunError, match="start another run with a lower --lr"):
@@ -269,15 +295,15 @@ def test_the_toy_task_is_learnt(tmp_path: Path, toy_csv: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--backbone", "resnet19"], "Unknown backbone 'resnet19'. Known: tf_efficientnet_lite0, mobilenetv2_100"),
+        (["--backbone", "resnet19"], "Unknown backbone 'resnet19'. Known: tf_efficientnet_lite0, "),
         (["--backbone", "timm:resnet19"], "Unknown backbone 'timm:resnet19'. Known: tf_efficientnet_lite0"),
         (["--sampling", "over"], "Unknown sampling 'over'. Known: none, undersample, oversample"),
         (["--loss", "focl"], "Unknown loss 'focl'. Known: cross-entropy, weighted, focal"),
-        (["--protocol", "mine"], "Unknown protocol 'mine'. Known: official, as-given"),
+        (["--protocol", "mine"], "Unknown protocol 'mine'. Known: official, "),
         (["--batch-size", "201"], "--batch-size 201 is more than the 200 training rows. Lower it"),
         (["--sampling", "undersample", "--batch-size", "200"], "is more than the 196 training rows"),
         (["--init", "nowhere.safetensors"], "nowhere.safetensors: there is no such weights file"),
-        (["--data", "nowhere"], "train.parquet does not exist"),
+        (["--data", "nowhere"], "nowhere does not exist. Give one of:"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_status_2(
@@ -328,23 +354,120 @@ def test_initial_weights_are_taken_over_but_for_a_head_of_another_size(toy_csv: 
     assert all(torch.equal(own[name], donor[name]) for name in own if not name.startswith("fc."))
 
 
-@pytest.mark.parametrize(
-    ("step", "factor"), [(0, 0.1), (9, 1.0), (10, 1.0), (55, 0.5), (100, 0.0)], ids=lambda value: str(value)
-)
-def test_the_learning_rate_rises_then_falls_as_a_cosine(step: int, factor: float) -> None:
-    assert loop.learning_rate(step, total=100, warmup=0.1) == pytest.approx(factor)
+def test_a_run_out_of_time_saves_its_state_and_goes_on_later(toy_csv: Path, tmp_path: Path) -> None:
+    config = toy_config(tmp_path / "run", toy_csv, seed=3)
+    with pytest.raises(Interrupted, match="the end of its time; the same command goes on") as stop:
+        loop.train(config, deadline=time.monotonic())
+    assert stop.value.code == 0
+    assert stored_progress(config).step == 1
+    whole = toy_config(tmp_path / "whole", toy_csv, seed=3)
+    assert loop.train(config)["test"] == loop.train(whole)["test"]
+    assert weights(config.out) == weights(whole.out)
+
+
+def test_a_run_stops_after_epochs_in_a_row_without_a_better_one(toy_csv: Path, tmp_path: Path) -> None:
+    config = toy_config(tmp_path / "run", toy_csv, epochs=30, lr=1e-9, ema=0.0, patience=3)
+    result = loop.train(config)
+    assert result["best_epoch"] == 1
+    assert result["epochs_run"] == len(accuracies(config.out)) == 4
+
+
+@pytest.mark.parametrize("name", ["accuracy", "macro_f1", "nll"])
+def test_the_chosen_figure_decides_which_epoch_is_best(toy_csv: Path, tmp_path: Path, name: str) -> None:
+    config = toy_config(tmp_path / "run", toy_csv, epochs=5, lr=0.05, ema=0.0, augment=0.0, choose_by=name)
+    result = loop.train(config)
+    found = [float(str(row[f"validation_{name}"])) for row in epochs_of(config.out)]
+    assert result["best_epoch"] == 1 + found.index(min(found) if name == "nll" else max(found))
+
+
+def test_the_training_figures_of_an_epoch_are_those_of_its_outputs(toy_csv: Path, tmp_path: Path) -> None:
+    config = toy_config(tmp_path / "run", toy_csv, epochs=1, batch_size=50, augment=0.0, label_smoothing=0.0, lr=1e-12)
+    config = dataclasses.replace(config, drop_rate=0.0)
+    loop.train(config)
+    splits = data.load(config.protocol, config.data)
+    torch.manual_seed(config.seed)
+    model = network.make_model(config, 7)[0].train()
+    batches = Batches(config, splits.train, 7, network.input_spec(config), torch.device("cpu"), 0, 1)
+    order = torch.from_numpy(epoch_order("none", splits.train.labels, config.seed, 0, splits.labels))
+    with torch.no_grad():
+        logits = torch.cat([model(batches(0, i, order[i * 50 : (i + 1) * 50])[0]) for i in range(4)])
+    wanted = metrics.score(logits.numpy(), splits.train.labels[order.numpy()], splits.labels)
+    row = epochs_of(config.out)[0]
+    for name in metrics.EPOCH_FIGURES:
+        assert row[f"train_{name}"] == pytest.approx(wanted[name], abs=1e-4), name
+    assert row["train_loss"] == pytest.approx(wanted["nll"], abs=1e-4)
+
+
+def test_epochs_are_logged_to_tensorboard_too(toy_csv: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = toy_config(tmp_path / "run", toy_csv, log_with="tensorboard")
+    loop.train(config)
+    folder = next(path.parent for path in config.out.rglob("events.out.tfevents*") if "accuracy" in str(_tags(path)))
+    events = EventAccumulator(str(folder)).Reload()
+    logged = [event.value for event in events.Scalars("validation_accuracy")]
+    assert logged == pytest.approx(accuracies(config.out))
+
+
+def _tags(path: Path) -> object:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return EventAccumulator(str(path)).Reload().Tags()["scalars"]
+
+
+def test_a_tracker_that_is_not_installed_is_named(
+    toy_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(ValueError, match="trackio is not installed. Type: pip install trackio"):
+        loop.train(toy_config(tmp_path / "run", toy_csv, log_with="trackio"))
+
+
+def test_a_run_is_not_resumed_on_other_data(unbroken: RunConfig, tmp_path: Path) -> None:
+    other = write_csv(tmp_path / "other.csv", toy_rows(seed=5))
+    config = dataclasses.replace(unfinished(unbroken, tmp_path / "run"), data=other)
+    with pytest.raises(RunError, match="holds a run on other data"):
+        loop.train(config)
+
+
+def test_one_more_set_is_scored_at_the_end(toy_csv: Path, tmp_path: Path) -> None:
+    config = toy_config(tmp_path / "run", toy_csv, epochs=1, external=toy_csv)
+    result = loop.train(config)
+    assert result["external"]["n"] == sum(ROWS.values())
+    assert result["config"]["external"] == "fer2013.csv"
+    assert "another set" in (config.out / "model" / "README.md").read_text()
+
+
+def test_a_run_whose_splits_share_images_says_so(
+    toy_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = toy_rows()
+    test = [(label, "PrivateTest", image) for label, usage, image in rows if usage == "Training"][:40]
+    path = write_csv(tmp_path / "leaky.csv", [row for row in rows if row[1] != "PrivateTest"] + test)
+    result = loop.train(toy_config(tmp_path / "run", path, epochs=1))
+    assert "warning: " in (said := capsys.readouterr().err)
+    assert "40 identical images" in said
+    assert result["notes"]["leaks"]["train→test"] == 40
+    assert "40 in train→test" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "focal:1", "weighted"])
+@pytest.mark.parametrize("sampling", ["hybrid:20", "oversample:disgust"])
+def test_rows_of_an_epoch_follow_the_sampling(toy_csv: Path, tmp_path: Path, sampling: str, loss: str) -> None:
+    result = loop.train(toy_config(tmp_path / "run", toy_csv, epochs=1, sampling=sampling, loss=loss, batch_size=20))
+    assert result["rows_per_epoch"] == {"hybrid:20": 140, "oversample:disgust": 200}[sampling]
 
 
 @pytest.mark.slow
 def test_two_processes_reach_the_weights_of_one(toy_csv: Path, tmp_path: Path) -> None:
-    changes = {"backbone": "timm:test_convnext", "drop_rate": 0.0, "lr": 2e-3, "ema": 0.1}
+    changes = {"backbone": "timm:test_convnext", "drop_rate": 0.0, "lr": 2e-3, "ema": 0.1, "mixup": 0.4}
     alone = toy_config(tmp_path / "alone", toy_csv, **changes)
     loop.train(alone)
     shared = dataclasses.replace(alone, out=tmp_path / "shared")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train"]
     cpu = os.environ | {"ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
-        [*launch, *flags(shared)], cwd=ROOT, env=cpu, capture_output=True, text=True, timeout=PATIENCE
+        [*torchrun, *flags(shared)], cwd=ROOT, env=cpu, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((shared.out / "result.json").read_text())["machine"]["processes"] == 2

@@ -11,26 +11,25 @@ from fer_hub.faces import FaceDetector
 from fer_hub.hub import find_model, read_info, zoo_models
 from fer_hub.image import crop
 from fer_hub.types import Face, Margin
-from train.data import SIDE
-from train.margin import FITTED, PAD, SCALE, enlarged, fitted_margin, largest, relation, summary
+from train.align import LARGE, PAD, enlarged, largest
+from train.margin import FITTED, fitted_margin, relation, summary
 
 PHOTO = Path(__file__).parents[1] / "fer_hub" / "assets" / "examples" / "astronaut.jpg"
 
 
 def test_cropping_with_the_relation_of_a_box_gives_the_frame_back() -> None:
-    frame = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    frame = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     image = enlarged(frame)
     face = Face((60.0, 70.0, 200.0, 230.0), 1.0, np.zeros((5, 2), np.float32))
     got = crop(image, face, Margin(*relation(face)))
-    edge = SIDE * SCALE
-    assert got.shape == (edge, edge, 3)
-    assert np.array_equal(got, image[PAD : PAD + edge, PAD : PAD + edge])
+    assert got.shape == (LARGE, LARGE, 3)
+    assert np.array_equal(got, image[PAD : PAD + LARGE, PAD : PAD + LARGE])
 
 
 def test_a_known_framing_is_recovered_from_a_real_face() -> None:
     photo = np.asarray(PILImage.open(PHOTO))
     (found,) = FaceDetector(min_face_size=40).detect(photo)
-    square = PILImage.fromarray(crop(photo, found, Margin(1.1, 0.05, -0.04))).convert("L").resize((SIDE, SIDE))
+    square = PILImage.fromarray(crop(photo, found, Margin(1.1, 0.05, -0.04))).convert("L").resize((48, 48))
     (face,) = largest(FaceDetector(min_face_size=60).detect(enlarged(np.asarray(square))))
     assert relation(face) == pytest.approx((1.1, 0.05, -0.04), abs=0.08)
 

@@ -1,19 +1,37 @@
-"""`python -m train COMMAND`: run, evaluate, margin, report, bench."""
+"""`python -m train COMMAND`: what there is, and one command at a time."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
 import tyro
 
 from .config import RunConfig
-from .evaluate import EvaluateConfig
-from .margin import MarginConfig
+from .recipes import RECIPES
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("train.__main__:run", "train one model; the same command resumes it"),
+    "sweep": ("train.sweep:sweep", "train all runs of a preset, such as the whole imbalance grid"),
+    "leaderboard": ("train.leaderboard:rebuild", "write a sweep's tables and figure anew from its result files"),
+    "audit": ("train.audit:audit", "look for duplicates, leaks, conflicting and wrong labels in the data"),
+    "evaluate": ("train.evaluate:evaluate", "score a model folder again, from ONNX and from safetensors"),
+    "margin": ("train.margin:fit", "fit the margin around detected faces on the training images"),
+    "report": ("train.cards:report", "write the zoo's cards and the README's table from the result files"),
+    "bench": ("train.bench:bench", "time detector, models, training loop and data side beside their alternatives"),
+}
+"""Name → where its function is (imported only when it is asked for), and what it does."""
 
 
-def run(config: RunConfig) -> None:
-    """Train one model; the same command resumes it."""
+def run(config: RunConfig, recipe: str = "ours") -> None:
+    """Train one model; the same command resumes it.
+
+    Args:
+        config: The run.
+        recipe: Whose defaults the fields take: a name of train.recipes.RECIPES.
+    """
     from . import loop
 
     result = loop.train(config)
@@ -25,62 +43,66 @@ def run(config: RunConfig) -> None:
         )
 
 
-def evaluate(config: EvaluateConfig) -> None:
-    """Score a model folder again, from its ONNX and its safetensors."""
-    from . import evaluate
+def with_recipe(arguments: Sequence[str]) -> Callable[..., None]:
+    """`run`, its defaults those of the recipe that the arguments name.
 
-    evaluate.evaluate(config)
-
-
-def margin(config: MarginConfig) -> None:
-    """Fit the margin around detected faces on the training images."""
-    from . import margin
-
-    margin.fit(config)
-
-
-def report() -> None:
-    """Write the zoo's cards and the README's results table from the result files."""
-    from . import cards
-
-    for path in cards.write_report():
-        print(path)
-
-
-def bench(threads: int = 2, rounds: int = 7) -> None:
-    """Measure the detector beside facenet-pytorch, and the embedded models.
-
-    Args:
-        threads: Threads of each side.
-        rounds: Turns of five calls that each side gets.
+    Raises:
+        ValueError: There is no such recipe.
     """
-    from . import bench
+    parts = " ".join(arguments).replace("--recipe=", "--recipe ").split()
+    name = parts[parts.index("--recipe") + 1] if "--recipe" in parts[:-1] else "ours"
+    if name not in RECIPES:
+        raise ValueError(f"Unknown recipe {name!r}. Known: {', '.join(RECIPES)}.")
 
-    bench.bench(bench.BenchConfig(threads, rounds))
+    def command(config: RunConfig = RunConfig(out=tyro.MISSING, **RECIPES[name]), recipe: str = name) -> None:
+        run(config, recipe)
 
-
-COMMANDS: dict[str, Callable[..., object]] = {
-    "run": run,
-    "evaluate": evaluate,
-    "margin": margin,
-    "report": report,
-    "bench": bench,
-}
+    command.__doc__ = run.__doc__
+    return command
 
 
-def main(arguments: list[str] | None = None) -> int:
+def find(name: str, arguments: Sequence[str]) -> Callable[..., Any]:
+    """The function of a command."""
+    if name == "run":
+        return with_recipe(arguments)
+    module, function = COMMANDS[name][0].split(":")
+    command: Callable[..., Any] = getattr(import_module(module), function)
+    return command
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    lines = [f"  {name:12} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(["python -m train COMMAND [--help]", "", *lines])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; wrong input gives one sentence and status 2, a signal 130 or 143."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if given[0] not in COMMANDS:
+        print(f"error: Unknown command {given[0]!r}.\n{usage()}", file=sys.stderr)
+        return 2
+    return call(given[0], given[1:])
+
+
+def call(name: str, arguments: Sequence[str]) -> int:
+    """Run a known command with its arguments; returns the exit status."""
     from .run_folder import Interrupted, RunError
 
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+        command = find(name, arguments)
+        prog, config = f"python -m train {name}", (tyro.conf.OmitArgPrefixes,)
+        status = tyro.cli(command, args=arguments, prog=prog, config=config)
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.code
     except (ValueError, OSError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 if __name__ == "__main__":

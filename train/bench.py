@@ -1,43 +1,101 @@
-"""Timings side by side: our detector and facenet-pytorch's; the embedded models."""
+"""Timings side by side: detector, models, training loop and data side, each beside its alternative."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from facenet_pytorch import MTCNN
 from PIL import Image as PILImage
+from torch.nn import functional as F
+from torchvision.transforms import v2
 
 from fer_hub.bench import Timing, compare, ratio, table
 from fer_hub.classifier import RUNTIMES, load_classifier
 from fer_hub.faces import ASSETS, FaceDetector
 from fer_hub.hub import zoo_models
+from fer_hub.labels import labels_of
+
+from . import network
+from .batches import Batches
+from .config import RunConfig
+from .data import Data, Split
+from .loop import Trainer
+from .names import known
+from .optim import make_optimizer
 
 PHOTO = ASSETS.parent / "examples" / "astronaut.jpg"
 SIZE = (640, 480)
+BATCH, STEPS = 64, 8
 
 
 @dataclass(frozen=True)
 class BenchConfig:
     """Measure, in turns and in one process."""
 
+    parts: tuple[str, ...] = ("detector", "models", "loop", "data")
+    """What to measure."""
     threads: int = 2
     """Threads of each side."""
     rounds: int = 7
-    """Turns of five calls that each side gets."""
+    """Turns that each side gets."""
+    backbones: tuple[str, ...] = ("resnet18", "mobilenetv3_large_100")
+    """Networks for the training loop."""
+    image_size: int = 96
+    """Their input, pixels."""
 
 
 def bench(config: BenchConfig) -> None:
-    """Print the detector's ratio to facenet-pytorch for two smallest faces, then each model's latency."""
+    """Measure beside the alternatives: detector, models, training loop, data side.
+
+    Raises:
+        ValueError: A part is unknown.
+    """
     torch.set_num_threads(config.threads)
+    for part in config.parts:
+        known("part", part, PARTS)[0](config)
+
+
+def bench_detector(config: BenchConfig) -> None:
+    """The detector's ratio to facenet-pytorch for two smallest faces."""
     for min_face_size in (40, 20):
         faster, timings = detector_ratio(min_face_size, config)
         print(f"\ndetection, {SIZE[0]}×{SIZE[1]}, min_face_size {min_face_size}, {config.threads} threads")
         print(f"{table(timings)}\nfer_hub is {faster:.2f} times as fast as facenet-pytorch (medians)")
+
+
+def bench_models(config: BenchConfig) -> None:
+    """Each embedded model's latency."""
     for name in zoo_models():
         print(f"\nclassification, {name}, {config.threads} threads\n{table(model_timings(name, config))}")
+
+
+def bench_loop(config: BenchConfig) -> None:
+    """The training loop's throughput as a share of the bare forward, backward and step."""
+    for backbone in config.backbones:
+        share, timings = loop_share(backbone, config)
+        print(f"\n{STEPS} training steps, {backbone}, {config.image_size}×{config.image_size}, batch {BATCH}")
+        print(f"{table(timings)}\nthe loop reaches {share:.1%} of the bare steps' throughput (medians)")
+
+
+def bench_data(config: BenchConfig) -> None:
+    """Augmented images a second, at the data's own size, beside torchvision's transforms one by one."""
+    faster, timings = data_ratio(config)
+    print(f"\n{BATCH} augmented images, 48×48, {config.threads} threads\n{table(timings)}")
+    print(f"{BATCH / timings['fer_hub'].p50 * 1000:.0f} images/s; {faster:.1f} times torchvision's, image by image")
+
+
+PARTS: dict[str, Callable[[BenchConfig], None]] = {
+    "detector": bench_detector,
+    "models": bench_models,
+    "loop": bench_loop,
+    "data": bench_data,
+}
 
 
 def detector_ratio(min_face_size: int, config: BenchConfig) -> tuple[float, dict[str, Timing]]:
@@ -63,3 +121,70 @@ def model_timings(name: str, config: BenchConfig) -> dict[str, Timing]:
             pixels = np.zeros((batch, spec.channels, *spec.size), np.float32)
             calls[f"{runtime}, batch {batch}"] = lambda c=classifier, p=pixels: c.logits(p)  # type: ignore[misc]
     return compare(calls, config.rounds)
+
+
+def loop_share(backbone: str, config: BenchConfig) -> tuple[float, dict[str, Timing]]:
+    """The loop's throughput over that of the bare steps of the same network, optimiser and batch, and the timings.
+
+    The loop's side holds all that an epoch does between evaluations: order, augmentation, clipping, averaged weights,
+    training figures. Both sides have the same memory format and number of steps.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunConfig(Path(folder), backbone=backbone, image_size=config.image_size, batch_size=BATCH, epochs=10**6)
+        trainer = Trainer(run, synthetic(BATCH * STEPS), Accelerator())
+        timings = compare({"loop": lambda: _epoch(trainer), "bare": _bare_steps(trainer)}, config.rounds, block=1)
+    return timings["bare"].p50 / timings["loop"].p50, timings
+
+
+def _epoch(trainer: Trainer) -> None:
+    with trainer._bar() as bar:
+        trainer._train_epoch(0, bar)
+    trainer.progress.step = 0
+
+
+def _bare_steps(trainer: Trainer) -> Callable[[], None]:
+    """The same number of steps on one batch that stays where it is."""
+    model = network.make_model(trainer.config, 7)[0].to(memory_format=torch.channels_last).train()
+    optimizer = make_optimizer(trainer.config, model)
+    images, _, labels = trainer.batches(0, 0, torch.arange(BATCH))
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+
+    return steps
+
+
+def synthetic(rows: int) -> Data:
+    """Pictures of noise with labels, the same rows in every split."""
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (rows, 48, 48), np.uint8), np.arange(rows, dtype=np.int64) % 7)
+    return Data("fer2013-7", labels_of("fer2013-7"), split, split, split, dataset="noise")
+
+
+def data_ratio(config: BenchConfig) -> tuple[float, dict[str, Timing]]:
+    """How many times as fast as torchvision's transforms a batch of ours is made, and the timings."""
+    run = RunConfig(Path("unused"), backbone="raw_pixel_cnn", image_size=48, batch_size=BATCH)
+    split, spec = synthetic(BATCH).train, network.input_spec(run)
+    batches = Batches(run, split, 7, spec, torch.device("cpu"), rank=0, world=1)
+    rows = torch.arange(BATCH)
+    transform = v2.Compose(
+        [
+            v2.RandomAffine(run.rotate, (run.shift, run.shift), (1 - run.zoom, 1 + run.zoom)),
+            v2.RandomHorizontalFlip(run.flip),
+            v2.ColorJitter(run.brightness, run.contrast),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(spec.mean, spec.std),
+            v2.RandomErasing(run.erase),
+        ]
+    )
+    pictures = [PILImage.fromarray(image) for image in split.images]
+    calls = {
+        "fer_hub": lambda: batches(0, 0, rows),
+        "torchvision": lambda: torch.stack([transform(picture) for picture in pictures]),
+    }
+    timings = compare(calls, config.rounds)
+    return ratio(timings, "fer_hub", "torchvision"), timings

@@ -35,7 +35,6 @@ def render(template: str, **values: Any) -> str:
 
 def model_card(name: str, config: dict[str, Any], result: dict[str, Any], onnx_bytes: int) -> str:
     """The card of a model folder (its README.md)."""
-    datasets = tomllib.loads((TEMPLATES / "datasets.toml").read_text(encoding="utf-8"))
     return render(
         "model.md.j2",
         name=name,
@@ -43,9 +42,15 @@ def model_card(name: str, config: dict[str, Any], result: dict[str, Any], onnx_b
         fer=config["fer"],
         result=result,
         run=result["config"],
-        dataset=datasets[config["fer"]["dataset"]],
+        dataset=about_dataset(config["fer"]["dataset"]),
         onnx_mb=onnx_bytes / 1e6,
     )
+
+
+def about_dataset(name: str) -> dict[str, str]:
+    """Name, citation, licence and bias text of a data set; a careful general text for one that is not known."""
+    known: dict[str, dict[str, str]] = tomllib.loads((TEMPLATES / "datasets.toml").read_text(encoding="utf-8"))
+    return known[name] if name in known and name != "other" else known["other"] | {"name": name}
 
 
 def write_zoo_cards() -> list[Path]:
@@ -85,8 +90,14 @@ def with_results(readme: str, table: str) -> str:
     return pattern.sub(lambda _: f"{BEGIN}\n{table}{END}", readme)
 
 
+def report() -> None:
+    """Write the zoo's cards and the README's results table from the result files."""
+    for path in write_report():
+        print(path)
+
+
 def write_report() -> list[Path]:
-    """Write the zoo's cards and the README's results table."""
+    """The paths of the zoo's cards and the README, written anew."""
     readme = ROOT / "README.md"
     table = results_table([ZOO / name for name in zoo_models()])
     text = with_results(readme.read_text(encoding="utf-8"), table)

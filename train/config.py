@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-PLACES = ("out", "checkpoint_every")
+import tyro
+
+PLACES = ("out", "checkpoint_every", "log_with")
 """Fields that say where and how a run is kept, not what it computes: they may differ when it resumes."""
+
+REGISTRIES = {
+    "protocol": "train.data:PROTOCOLS",
+    "backbone": "fer_hub.backbones:BACKBONES",
+    "sampling": "train.sampling:SAMPLERS",
+    "loss": "train.losses:LOSSES",
+    "optimizer": "train.optim:OPTIMIZERS",
+    "schedule": "train.optim:SCHEDULES",
+}
+"""Where the names are that a field can take."""
+
+
+def choices(field: str) -> tuple[str, ...]:
+    """The names that a field of RunConfig can take, as its registry has them now."""
+    module, registry = REGISTRIES[field].split(":")
+    return tuple(getattr(import_module(module), registry))
+
+
+def _named(field: str) -> Any:
+    """A field whose help lists the names of its registry; looked up when the help is shown."""
+
+    def hint(default: str) -> str:
+        return f"(default: {default.removeprefix('default: ').strip('()')}; known: {', '.join(choices(field))})"
+
+    say: Callable[[str], str] = hint
+    return Annotated[str, tyro.conf.arg(help_behavior_hint=say)]
 
 
 @dataclass(frozen=True)
@@ -17,11 +48,22 @@ class RunConfig:
 
     out: Path
     """Folder of the run; an unfinished run in it is resumed, a finished one is left alone."""
+
     data: Path | None = None
-    """Folder with FER2013 as parquet, or fer2013.csv; default: the environment variable FER2013_DIR."""
-    protocol: str = "official"
-    """Split and label set."""
-    backbone: str = "tf_efficientnet_lite0"
+    """fer2013.csv, a folder of parquet files or of images by class, or a Hub data-set id (owner/name);
+    default: the environment variable FER2013_DIR."""
+    protocol: _named("protocol") = "official"
+    """Split and label set: a name of train.data.PROTOCOLS."""
+    targets: Literal["labels", "votes"] = "labels"
+    """What is learnt: the label, or FERPlus' distribution of votes."""
+    align: Literal["none", "box", "eyes"] = "none"
+    """Crop each image to its detected face; eyes: and turn it until the eyes are level."""
+    on_missing: Literal["keep", "drop"] = "keep"
+    """Images in which no face is found: kept whole, or left out (of the test set, too)."""
+    external: Path | None = None
+    """One more set, scored at the end."""
+
+    backbone: _named("backbone") = "tf_efficientnet_lite0"
     """A name of fer_hub.backbones.BACKBONES, or timm:<name>."""
     init: Path | None = None
     """Initial weights (.safetensors); none: random."""
@@ -29,75 +71,112 @@ class RunConfig:
     """Fetch timm's own pretrained weights from the Hub."""
     image_size: int = 96
     """Height and width of the network's input, pixels."""
-    sampling: str = "none"
-    """How the training rows are drawn."""
-    loss: str = "cross-entropy"
-    """What is minimised."""
+
+    sampling: _named("sampling") = "none"
+    """How the training rows are drawn: a name of train.sampling.SAMPLERS, e.g. hybrid:8989."""
+    loss: _named("loss") = "cross-entropy"
+    """What is minimised: a name of train.losses.LOSSES, e.g. focal:2."""
     label_smoothing: float = 0.1
     """Share of each target spread over all labels, 0 to below 1."""
+
     epochs: int = 10
-    """Passes over the sampled training rows."""
+    """Passes over the sampled training rows, at most."""
     batch_size: int = 64
     """Images a step, over all processes together."""
+    optimizer: _named("optimizer") = "adamw"
+    """A name of train.optim.OPTIMIZERS."""
     lr: float = 5e-4
     """Peak learning rate."""
     weight_decay: float = 0.02
-    """Decoupled weight decay (AdamW); not on biases and norms."""
+    """Weight decay, decoupled with adamw; not on biases and norms."""
+    schedule: _named("schedule") = "cosine"
+    """How the learning rate falls: a name of train.optim.SCHEDULES."""
     warmup: float = 0.05
-    """Share of all steps in which the learning rate rises from 0; then cosine to 0."""
+    """Share of all steps in which the learning rate rises from 0."""
+    plateau_factor: float = 0.1
+    """Schedule plateau: the learning rate is multiplied by this ..."""
+    plateau_patience: int = 3
+    """... after more than so many epochs without a better validation loss."""
+    patience: int = 0
+    """Stop after so many epochs in a row without a better epoch; 0: run all of them."""
+    choose_by: Literal["accuracy", "macro_f1", "nll"] = "accuracy"
+    """The figure of the validation split by which an epoch is better."""
     clip: float = 1.0
-    """Largest gradient norm."""
+    """Largest gradient norm; 0: off."""
     ema: float = 0.998
     """Decay of the averaged weights, which are the ones that are scored and kept; 0: off."""
-    drop_rate: float = 0.2
-    """Dropout before the head."""
+    drop_rate: float | None = 0.2
+    """Dropout before the head; None: the network's own."""
     drop_path_rate: float = 0.1
     """Stochastic depth, where the network has it."""
+
     augment: float = 1.0
-    """Strength of the augmentation; 0: off."""
+    """Strength: multiplies the ranges below; 0: no augmentation but mixup."""
+    rotate: float = 12.0
+    """Rotation by up to so many degrees."""
+    zoom: float = 0.12
+    """Scaling up or down by up to this share."""
+    shift: float = 0.08
+    """Shift by up to this share of the side, both ways."""
+    flip: float = 0.5
+    """Chance of mirroring."""
+    brightness: float = 0.2
+    """Lighter or darker by up to this share of the range."""
+    contrast: float = 0.25
+    """More or less contrast by up to this share."""
+    erase: float = 0.25
+    """Chance of a grey square over 4 to 16 % of the image."""
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0: off."""
+
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
     compile: bool = False
-    """Compile the training step with torch.compile."""
+    """Compile the network with torch.compile."""
     seed: int = 0
-    """Seeds weights, order, augmentation and dropout."""
+    """Seeds weights, order, augmentation and dropout; not the protocols' splits, which are fixed."""
     limit: int | None = None
-    """Use only the first N rows of each split (for trials; the result says so)."""
+    """Use only so many rows of each split, drawn evenly (for trials; the result says so)."""
     checkpoint_every: int = 100
     """Steps between checkpoints inside an epoch; one is written after every epoch, too."""
+    log_with: Literal["none", "tensorboard", "trackio"] = "none"
+    """Also log every epoch there, through accelerate."""
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have, before anything is read or written."""
-        ranges = {
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 2,
-            "image_size": self.image_size >= 16,
-            "lr": self.lr > 0,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "ema": 0 <= self.ema < 1,
-            "warmup": 0 <= self.warmup < 1,
-            "augment": self.augment >= 0,
-            "mixup": self.mixup >= 0,
-            "checkpoint_every": self.checkpoint_every >= 1,
-            "clip": self.clip > 0,
-            "weight_decay": self.weight_decay >= 0,
-            "drop_rate": 0 <= self.drop_rate < 1,
-            "drop_path_rate": 0 <= self.drop_path_rate < 1,
-            "limit": self.limit is None or self.limit >= 1,
-        }
-        wrong = [f"--{name.replace('_', '-')} {getattr(self, name)}" for name, fine in ranges.items() if not fine]
+        wrong = [f"--{name.replace('_', '-')} {getattr(self, name)}" for name in out_of_range(self)]
         if wrong:
             raise ValueError(f"Out of range: {', '.join(wrong)}. See python -m train run --help.")
         if self.init and self.pretrained:
             raise ValueError("--init and --pretrained both name initial weights. Give one of them.")
 
 
+def out_of_range(config: RunConfig) -> list[str]:
+    """Names of the fields whose value no run can have."""
+    at_least = {
+        **dict.fromkeys(("epochs", "checkpoint_every"), 1),
+        **dict.fromkeys(("weight_decay", "clip", "augment", "mixup", "plateau_patience", "patience"), 0),
+        **dict.fromkeys(("rotate", "brightness", "contrast"), 0),
+        **{"batch_size": 2, "image_size": 16, "limit": 1},
+    }
+    share = ("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate", "zoom", "shift")
+    wrong = [name for name, least in at_least.items() if not _fits(config, name, least, math.inf)]
+    wrong += [name for name in share if not _fits(config, name, 0, 1)]
+    wrong += [name for name in ("flip", "erase") if not 0 <= getattr(config, name) <= 1]
+    wrong += [name for name in ("lr", "plateau_factor") if not 0 < getattr(config, name) < math.inf]
+    return wrong
+
+
+def _fits(config: RunConfig, name: str, least: float, below: float) -> bool:
+    value = getattr(config, name)
+    return value is None or least <= value < below
+
+
 def to_json(config: RunConfig) -> dict[str, Any]:
     """The fields that define the run, as JSON values; files by name, so that no machine's path is kept."""
     values = {k: v for k, v in asdict(config).items() if k not in (*PLACES, "data")}
-    return values | {"init": weights_name(config.init)}
+    external = config.external.name if config.external else None
+    return values | {"init": weights_name(config.init), "external": external}
 
 
 def weights_name(path: Path | None) -> str | None:

@@ -24,7 +24,7 @@ class EvaluateConfig:
     model: str | None = None
     """A name of the zoo, a model folder or a Hub id; default: the embedded model."""
     data: Path | None = None
-    """Folder with FER2013 as parquet, or fer2013.csv; default: FER2013_DIR."""
+    """What train.sources can read; default: the environment variable FER2013_DIR."""
     protocol: str = "official"
     """Which splits."""
     split: Literal["train", "validation", "test"] = "test"

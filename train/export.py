@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from fer_hub import __version__
 from fer_hub.classifier import OnnxClassifier
 from fer_hub.image import to_array
-from fer_hub.types import InputSpec
+from fer_hub.types import Array, InputSpec
 
 from . import cards, figures, run_folder
 from .data import Data
-from .margin import fitted_margin
+from .margin import fitted_margin, margins
 
 PARITY = 1e-4
 PARITY_ROWS = 256
@@ -40,7 +40,7 @@ def rounded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_model_folder(
-    folder: Path, model: nn.Module, spec: InputSpec, splits: Data, result: dict[str, Any], margin_of: str = "fer2013"
+    folder: Path, model: nn.Module, spec: InputSpec, splits: Data, result: dict[str, Any], logits: Array
 ) -> None:
     """Write a complete model folder, under another name first.
 
@@ -48,9 +48,9 @@ def write_model_folder(
         folder: Where to.
         model: fp32 on the CPU, its weights already `rounded`.
         spec: Its input contract.
-        splits: The data that it was trained on; PublicTest serves for the parity check.
+        splits: The data that it was trained on; validation serves for the parity check.
         result: The run's result.
-        margin_of: Data set whose fitted face margin is stored.
+        logits: N×labels of the test split, for its curves.
 
     Raises:
         ParityError: ONNX and torch disagree by more than 1e-4 on 256 validation faces.
@@ -59,7 +59,7 @@ def write_model_folder(
     new = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(new, ignore_errors=True)
     (new / "onnx").mkdir(parents=True)
-    config = model_config(model, spec, splits, result, margin_of)
+    config = model_config(model, spec, splits, result)
     run_folder.write_json(new / "config.json", config)
     stored = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in model.state_dict().items()}
     save_file({k: v.contiguous() for k, v in stored.items()}, new / "model.safetensors", metadata={"format": "pt"})
@@ -68,13 +68,11 @@ def write_model_folder(
     run_folder.write_json(new / "metrics.json", result)
     card = cards.model_card(folder.parent.name, config, result, (new / "onnx" / "model.onnx").stat().st_size)
     run_folder.write_bytes(new / "README.md", card.encode())
-    figures.draw_model(new / "figures", result, splits.labels)
+    figures.draw_model(new / "figures", result, splits.labels, logits, splits.test.labels)
     run_folder.replace_folder(new, folder)
 
 
-def model_config(
-    model: nn.Module, spec: InputSpec, splits: Data, result: dict[str, Any], margin_of: str
-) -> dict[str, Any]:
+def model_config(model: nn.Module, spec: InputSpec, splits: Data, result: dict[str, Any]) -> dict[str, Any]:
     """``config.json``: timm's own schema and our "fer" block."""
     run = result["config"]
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
@@ -100,10 +98,10 @@ def model_config(
         "fer": {
             "label_space": splits.label_space,
             "grey": spec.grey,
-            "face_margin": fitted_margin(margin_of),
-            "alignment": "none",
+            "face_margin": face_margin(splits),
+            "alignment": "eyes" if splits.alignment == "eyes" else "none",
             "temperature": result["temperature"],
-            "dataset": "fer2013",
+            "dataset": splits.dataset,
             "protocol": run["protocol"],
             "sampling": run["sampling"],
             "loss": run["loss"],
@@ -115,6 +113,17 @@ def model_config(
             "fer_hub_version": __version__,
         },
     }
+
+
+def face_margin(splits: Data) -> dict[str, float]:
+    """How a face must be cropped for a model of these data.
+
+    Aligned data are framed by the detected box itself; of others the frame was fitted, and where it was not,
+    it is taken to be FER2013's.
+    """
+    if splits.alignment != "none":
+        return {"scale": 1.0, "shift_x": 0.0, "shift_y": 0.0}
+    return fitted_margin(splits.dataset if splits.dataset in margins() else "fer2013")
 
 
 def write_onnx(model: nn.Module, spec: InputSpec, config: dict[str, Any], path: Path) -> None:

@@ -2,70 +2,49 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
-import platform
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
-from types import FrameType
 from typing import Any
 
-import numpy as np
-import timm
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
-from timm.optim import param_groups_weight_decay
+from safetensors.torch import save
+from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import augment, data, export, figures, metrics, network, run_folder
-from .calibrate import fit_temperature
+from . import augment, finish, metrics, network, run_folder, start
+from .batches import Batches
 from .config import RunConfig, to_json
-from .data import Data, Split
-from .losses import make_loss, smooth
+from .data import Data
+from .losses import make_loss
+from .optim import Schedule, make_optimizer
 from .sampling import epoch_order
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with every checkpoint."""
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    best: float = -1.0
-    best_epoch: int = -1
-    seconds: float = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """All fields."""
-        return asdict(self)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take all fields over."""
-        self.__dict__.update(state)
+from .state import Outputs, Progress, Signals
 
 
 class Trainer:
     """One run, from its config to `result.json`."""
 
-    def __init__(self, config: RunConfig, splits: Data, accelerator: Accelerator) -> None:
+    def __init__(
+        self, config: RunConfig, splits: Data, accelerator: Accelerator, deadline: float | None = None
+    ) -> None:
         """Put model, optimiser and data on the device; resume if the folder holds a state."""
         self.config, self.splits, self.accelerator = config, splits, accelerator
         self.device, self.rank, self.world = accelerator.device, accelerator.process_index, accelerator.num_processes
         if config.batch_size % self.world:
             raise ValueError(f"--batch-size {config.batch_size} cannot be shared by {self.world} processes evenly.")
+        self.deadline = math.inf if deadline is None else deadline
         self.spec = network.input_spec(config)
-        self.progress, self.signal = Progress(), 0
-        self.rows = len(epoch_order(config.sampling, splits.train.labels, config.seed, 0))
+        self.progress, self.signals = Progress(), Signals()
+        self.rows = len(self.order(0))
         self.steps = self.rows // config.batch_size
         if not self.steps:
             raise ValueError(f"--batch-size {config.batch_size} is more than the {self.rows} training rows. Lower it.")
@@ -73,50 +52,57 @@ class Trainer:
         self._load_state()
 
     def _build(self) -> None:
-        config, accelerator = self.config, self.accelerator
+        config, accelerator, splits = self.config, self.accelerator, self.splits
         torch.manual_seed(config.seed)
-        model, self.init_report = network.make_model(config, len(self.splits.labels))
+        model, self.init_report = network.make_model(config, len(splits.labels))
+        if self.world > 1 and self.device.type == "cuda":
+            model = convert_sync_batchnorm(model)  # statistics of the global batch, however many share it
         model = model.to(self.device, memory_format=torch.channels_last)
         self.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True, warmup_power=3 / 4)
-        groups = param_groups_weight_decay(model, config.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=True)
-        counts = torch.from_numpy(self.splits.train.counts(len(self.splits.labels)))
+        optimizer = make_optimizer(config, model)
+        drawn = torch.from_numpy(splits.train.labels)[self.order(0)]
+        counts = drawn.bincount(minlength=len(splits.labels))
         self.loss = make_loss(config.loss, counts).to(self.device)
+        self.batches = Batches(config, splits.train, len(splits.labels), self.spec, self.device, self.rank, self.world)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        rate = partial(learning_rate, total=self.steps * config.epochs, warmup=config.warmup)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)  # stepped here: once a step, any world
-        accelerator.register_for_checkpointing(self.ema, self.schedule, self.progress)
+        self.schedule = Schedule(config, optimizer, self.steps * config.epochs)
+        self.outputs = Outputs(self.steps * config.batch_size, len(splits.labels), accelerator)
+        accelerator.register_for_checkpointing(self.ema, self.schedule, self.progress, self.outputs)
         self.forward: nn.Module | Callable[[Tensor], Tensor] = (
             torch.compile(self.model) if config.compile else self.model
         )
-        self.images = torch.from_numpy(self.splits.train.images).to(self.device)
-        self.labels = torch.from_numpy(self.splits.train.labels).to(self.device)
-        self.mean = torch.tensor(self.spec.mean, device=self.device).view(1, -1, 1, 1)
-        self.std = torch.tensor(self.spec.std, device=self.device).view(1, -1, 1, 1)
 
     def run(self) -> dict[str, Any]:
         """Train to the end; returns the result that `result.json` holds.
 
         Raises:
-            Interrupted: SIGINT or SIGTERM came; the state is saved.
+            Interrupted: SIGINT or SIGTERM came, or the deadline passed; the state is saved.
         """
         if self.accelerator.is_main_process:
             run_folder.keep_epochs(self.config.out, self.progress.epoch)
-        with Signals(self), self._bar() as bar:
-            for epoch in range(self.progress.epoch, self.config.epochs):
-                loss = self._train_epoch(epoch, bar)
-                scores = self._evaluate(self.splits.validation)
-                self._log(epoch, loss, scores, bar)
-                self._keep_best(epoch, scores["accuracy"])
-                self._advance(epoch + 1)
+            start.draw(self)
+        with self.signals, self._bar() as bar:
+            while not self._enough():
+                loss = self._train_epoch(self.progress.epoch, bar)
+                scores = self._validate()
+                self._log(loss, self._training_scores(), scores, bar)
+                self._keep_best(scores)
+                self.schedule.end_epoch(scores["nll"])
+                self.progress.next_epoch()
+                self.outputs.clear()
                 self._checkpoint()
-        return self._finish()
+            return finish.finish(self)
+
+    def _enough(self) -> bool:
+        progress, patience = self.progress, self.config.patience
+        tired = patience > 0 and progress.epoch - 1 - progress.best_epoch >= patience
+        return progress.epoch >= self.config.epochs or (tired and progress.epoch > 0)
 
     def _train_epoch(self, epoch: int, bar: tqdm[Any]) -> float:
         config, progress = self.config, self.progress
-        order = torch.from_numpy(epoch_order(config.sampling, self.splits.train.labels, config.seed, epoch))
+        order = self.order(epoch)
         self.model.train()
-        total = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.device)
+        total = torch.tensor(progress.loss_sum, dtype=self._exact, device=self.device)
         started, before = time.monotonic(), progress.seconds
         for step in range(progress.step, self.steps):
             total += self._step(epoch, step, order[step * config.batch_size : (step + 1) * config.batch_size])
@@ -125,85 +111,111 @@ class Trainer:
             due = progress.step % config.checkpoint_every == 0 and progress.step < self.steps
             stop = self._stop_asked()
             if due or stop:
-                progress.loss_sum = self._finite(self.accelerator.reduce(total, "mean"), epoch)
+                progress.loss_sum = self._finite(self.accelerator.reduce(total, "mean"))
                 self._checkpoint()
                 bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs} loss {progress.loss_sum / (step + 1):.3f}")
             if stop:
-                raise run_folder.Interrupted(self.signal or signal.SIGTERM)
-        return self._finite(self.accelerator.reduce(total, "mean"), epoch) / self.steps
+                raise run_folder.Interrupted(self.signals.number)
+        return self._finite(self.accelerator.reduce(total, "mean")) / self.steps
 
     def _step(self, epoch: int, step: int, rows: Tensor) -> Tensor:
         """One optimiser step on this process's share of a global batch; returns the loss, not synchronised."""
-        torch.manual_seed(augment.derive_seed(self.config.seed, epoch, step, self.rank))  # dropout, stochastic depth
-        images, targets = self._batch(epoch, step, rows)
+        config = self.config
+        torch.manual_seed(augment.derive_seed(config.seed, epoch, step, self.rank))  # dropout, stochastic depth
+        images, targets = self.batches(epoch, step, rows)[:2]
         with self.accelerator.autocast():
-            loss: Tensor = self.loss(self.forward(images), targets)
+            logits = self.forward(images)
+            loss: Tensor = self.loss(logits, targets)
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if config.clip:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.ema.update(self.accelerator.unwrap_model(self.model), step=epoch * self.steps + step)
-        return loss.detach().double()
+        if config.ema:
+            self.ema.update(self.accelerator.unwrap_model(self.model), step=epoch * self.steps + step)
+        self.outputs.put(step * config.batch_size + self.rank * len(images), logits)
+        return loss.detach().to(self._exact)
 
-    def _batch(self, epoch: int, step: int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented input and target distributions of this process's share.
+    def order(self, epoch: int) -> Tensor:
+        """Row indices of an epoch, in their order."""
+        train = self.splits.train
+        rows = epoch_order(self.config.sampling, train.labels, self.config.seed, epoch, self.splits.labels)
+        return torch.from_numpy(rows)
 
-        Augmentation is drawn for the global batch and shared out; mixup blends within a process.
-        """
-        config, share = self.config, len(rows) // self.world
-        mine = slice(self.rank * share, (self.rank + 1) * share)
-        index = rows[mine].to(self.device)
-        pictures = self.images[index].unsqueeze(1).float() / 255
-        pictures = F.interpolate(pictures, size=self.spec.size, mode="bicubic", antialias=True).clamp(0, 1)
-        draws = augment.draw(len(rows), config.seed, epoch, step).part(mine)
-        pictures = augment.augment(pictures, draws, config.augment)
-        targets = smooth(self.labels[index], len(self.splits.labels), config.label_smoothing)
-        pictures, targets = augment.mix(pictures, targets, config.mixup, config.seed, epoch, step)
-        normalised = (pictures - self.mean) / self.std
-        return normalised.contiguous(memory_format=torch.channels_last), targets
+    @property
+    def _exact(self) -> torch.dtype:
+        """Sums over an epoch in double precision, which Apple's devices do not have."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
 
-    def _evaluate(self, split: Split) -> dict[str, Any]:
-        return metrics.score(self._logits(split), split.labels, self.splits.labels)
+    def _validate(self) -> dict[str, Any]:
+        if not self.config.ema:
+            self.ema.set(self.accelerator.unwrap_model(self.model))
+        logits = self._finite_logits(network.split_logits(self.network(), self.splits.validation, self.spec))
+        return metrics.score(logits, self.splits.validation.labels, self.splits.labels)
 
-    def _logits(self, split: Split) -> NDArray[np.float32]:
-        return network.split_logits(network.torch_forward(self.ema.module, self.device), split, self.spec)
+    def network(self) -> network.Forward:
+        """The averaged network as a function of numpy arrays."""
+        return network.torch_forward(self.ema.module, self.device)
 
-    def _log(self, epoch: int, loss: float, scores: dict[str, Any], bar: tqdm[Any]) -> None:
+    def _training_scores(self) -> dict[str, Any]:
+        """Figures of the augmented training rows, as the network gave them on its way through the epoch."""
+        logits = self.outputs.collect().cpu().numpy()
+        rows = self.order(self.progress.epoch)[: len(logits)]
+        return metrics.score(logits, self.splits.train.labels[rows.numpy()], self.splits.labels)
+
+    def _log(self, loss: float, training: dict[str, Any], scores: dict[str, Any], bar: tqdm[Any]) -> None:
         if not self.accelerator.is_main_process:
             return
-        row = {"epoch": epoch + 1, "train_loss": loss, "lr": self.schedule.get_last_lr()[0]}
-        kept = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
-        row |= {f"validation_{name}": scores[name] for name in kept}
+        epoch = self.progress.epoch + 1
+        row = {"epoch": epoch, "train_loss": loss, "lr": self.schedule.lr}
+        for split, figures in (("train", training), ("validation", scores)):
+            row |= {f"{split}_{name}": figures[name] for name in metrics.EPOCH_FIGURES}
         run_folder.append_epoch(self.config.out, row | {"seconds": round(self.progress.seconds, 1)})
+        self.accelerator.log({name: value for name, value in row.items() if value is not None}, step=epoch)
         bar.write(
-            f"epoch {epoch + 1}/{self.config.epochs}  loss {loss:.4f}  validation accuracy {scores['accuracy']:.4f}"
+            f"epoch {epoch}/{self.config.epochs}  loss {loss:.4f}  validation accuracy {scores['accuracy']:.4f}"
             f"  macro-F1 {scores['macro_f1']:.4f}  NLL {scores['nll']:.4f}"
         )
 
-    def _keep_best(self, epoch: int, accuracy: float) -> None:
-        if accuracy > self.progress.best:
-            self.progress.best, self.progress.best_epoch = accuracy, epoch
+    def _keep_best(self, scores: dict[str, Any]) -> None:
+        name = self.config.choose_by
+        figure = -scores[name] if name == "nll" else scores[name]
+        if figure > self.progress.best:
+            self.progress.best, self.progress.best_epoch = figure, self.progress.epoch
             if self.accelerator.is_main_process:
                 weights = {k: v.contiguous() for k, v in self.ema.module.state_dict().items()}
                 run_folder.write_bytes(self.config.out / run_folder.BEST, save(weights))
 
-    def _advance(self, epoch: int) -> None:
-        self.progress.epoch, self.progress.step, self.progress.loss_sum = epoch, 0, 0.0
+    def _finite(self, total: Tensor) -> float:
+        """The sum of losses, if it and the weights are numbers.
 
-    def _finite(self, total: Tensor, epoch: int) -> float:
-        value = float(total)
-        if not math.isfinite(value):
+        Raises:
+            RunError: They are not; nothing is saved, the state before stays.
+        """
+        value, weights = float(total), self.accelerator.unwrap_model(self.model).state_dict().values()
+        sound = all(bool(w.isfinite().all()) for w in weights if w.is_floating_point())
+        if math.isfinite(value) and sound:
+            return value
+        what = "the weights are no longer finite" if math.isfinite(value) else f"the loss became {value}"
+        raise run_folder.RunError(
+            f"By step {self.progress.step} of {self.steps} in epoch {self.progress.epoch + 1} {what}. "
+            f"The last good state is kept in {self.config.out}; start another run with a lower --lr."
+        )
+
+    def _finite_logits(self, logits: NDArray[Any]) -> NDArray[Any]:
+        if not torch.from_numpy(logits).isfinite().all():
             raise run_folder.RunError(
-                f"The loss became {value} in epoch {epoch + 1}. The last good state is kept in {self.config.out}; "
-                "start another run with a lower --lr."
+                f"After epoch {self.progress.epoch + 1} the network gives logits that are no numbers. "
+                f"The last good state is kept in {self.config.out}; start another run with a lower --lr."
             )
-        return value
+        return logits
 
     def _checkpoint(self) -> None:
         temporary = self.config.out / f"{run_folder.STATE}.tmp"
         if self.accelerator.is_main_process:
             shutil.rmtree(temporary, ignore_errors=True)
+        self.outputs.collect()
         self.accelerator.wait_for_everyone()
         self.accelerator.save_state(str(temporary))
         self.accelerator.wait_for_everyone()
@@ -226,11 +238,17 @@ class Trainer:
             raise run_folder.RunError(f"No state in {self.config.out} can be read. Start anew with another --out.")
 
     def _stop_asked(self) -> bool:
+        """Whether a signal came, to any process, or the time is over."""
+        if time.monotonic() > self.deadline:
+            self.signals.number = self.signals.number or run_folder.OUT_OF_TIME
         if self.world == 1:
-            return bool(self.signal)
-        if self.signal:
+            return bool(self.signals.number)
+        if self.signals.number:
             self.accelerator.set_trigger()
-        return bool(self.accelerator.check_trigger())
+        asked = bool(self.accelerator.check_trigger())
+        if asked and not self.signals.number:
+            self.signals.number = signal.SIGTERM  # another process was told
+        return asked
 
     def _bar(self) -> tqdm[Any]:
         done = (self.progress.epoch * self.steps + self.progress.step) * self.config.batch_size
@@ -242,106 +260,40 @@ class Trainer:
             disable=not self.accelerator.is_main_process,
         )
 
-    def _finish(self) -> dict[str, Any]:
-        """Calibrate on validation, score test once, export, draw; `result.json` last."""
-        out = self.config.out
-        self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
-            return {}
-        model = self.ema.module
-        model.load_state_dict(export.rounded(load_file(out / run_folder.BEST)))
-        chosen = self._logits(self.splits.validation)
-        temperature = fit_temperature(chosen, self.splits.validation.labels)
-        result = self._result(chosen, self._logits(self.splits.test), temperature)
-        export.write_model_folder(out / run_folder.MODEL, model.float().cpu(), self.spec, self.splits, result)
-        figures.draw_run(out, run_folder.read_epochs(out))
-        run_folder.write_json(out / run_folder.RESULT, result)
-        return result
 
-    def _result(self, chosen: metrics.Floats, final: metrics.Floats, temperature: float) -> dict[str, Any]:
-        splits, progress = self.splits, self.progress
-        scored = partial(metrics.score, names=splits.labels)
-        return {
-            "config": to_json(self.config),
-            "parent": run_folder.parent_of(self.config.init),
-            "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
-            "label_space": splits.label_space,
-            "best_epoch": progress.best_epoch + 1,
-            "temperature": temperature,
-            "validation": scored(chosen, splits.validation.labels, temperature=temperature),
-            "test": scored(final, splits.test.labels, temperature=temperature),
-            "uncalibrated": {
-                "validation": _pick(scored(chosen, splits.validation.labels), "nll", "ece"),
-                "test": _pick(scored(final, splits.test.labels), "nll", "ece"),
-            },
-            "parameters": sum(p.numel() for p in self.ema.module.parameters()),
-            "init": self.init_report,
-            "seconds": round(progress.seconds, 1),
-            "images_per_second": round(self.rows * self.config.epochs / max(progress.seconds, 1e-9), 1),
-            "machine": machine(self.accelerator),
-        }
-
-
-class Signals:
-    """While it is entered, SIGINT and SIGTERM set the trainer's flag; before and after, they do what they did."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        """Remember whose flag to set."""
-        self.trainer, self.before = trainer, dict[int, Any]()
-
-    def __enter__(self) -> None:
-        """Take the signals over."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.before[number] = signal.signal(number, self._set)
-
-    def __exit__(self, *_: object) -> None:
-        """Give them back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _set(self, signum: int, frame: FrameType | None) -> None:
-        self.trainer.signal = signum
-
-
-def train(config: RunConfig) -> dict[str, Any]:
+def train(config: RunConfig, splits: Data | None = None, deadline: float | None = None) -> dict[str, Any]:
     """Run a config to its end, or return the result of the finished run in its folder.
 
+    Args:
+        config: The run.
+        splits: Its data, where they are loaded already.
+        deadline: Value of time.monotonic() after which the run saves its state and stops.
+
     Raises:
-        RunError: The folder holds another config, or the loss is no longer finite.
-        Interrupted: A signal came; the state is saved.
+        RunError: The folder holds another config or other data, or the loss is no longer finite.
+        Interrupted: A signal came, or the deadline passed; the state is saved.
     """
-    accelerator = Accelerator(mixed_precision=config.precision)
-    with accelerator.main_process_first():  # it writes config.json, the others compare with it
-        run_folder.open_run(config)
+    tracker = None if config.log_with == "none" else _tracker(config.log_with)
+    accelerator = Accelerator(mixed_precision=config.precision, log_with=tracker, project_dir=config.out)
+    run_folder.check(config)
     done = run_folder.result_of(config.out)
     if done is not None:
         return done
     torch.set_flush_denormal(True)  # numbers that fade to nothing are slow on a CPU
-    with accelerator.main_process_first():
-        splits = data.load(config.protocol, config.data, config.limit)
-    return Trainer(config, splits, accelerator).run()
+    with accelerator.main_process_first():  # it decodes and writes, the others read
+        splits = splits or start.load(config)
+    if accelerator.is_main_process:
+        run_folder.open_run(config, splits.digest)
+        start.say_warnings(splits)
+    if tracker:
+        accelerator.init_trackers("fer_hub", config={k: "none" if v is None else v for k, v in to_json(config).items()})
+    try:
+        return Trainer(config, splits, accelerator, deadline).run()
+    finally:
+        accelerator.end_training()
 
 
-def learning_rate(step: int, total: int, warmup: float) -> float:
-    """Factor on the peak rate: linear from 0 over the warm-up share, then a cosine to 0."""
-    rising = max(1, round(total * warmup))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, total - rising))))
-
-
-def machine(accelerator: Accelerator) -> dict[str, Any]:
-    """What it ran on: device, processes, threads, versions."""
-    cuda = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else None
-    return {
-        "device": cuda or platform.machine(),
-        "processes": accelerator.num_processes,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__.split("+")[0],
-        "timm": timm.__version__,
-    }
-
-
-def _pick(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: values[name] for name in names}
+def _tracker(name: str) -> str:
+    if importlib.util.find_spec(name) is None:
+        raise ValueError(f"--log-with {name}: the package {name} is not installed. Type: pip install {name}")
+    return name

@@ -9,18 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PILImage
 from tqdm import tqdm
 
 from fer_hub.faces import FaceDetector
 from fer_hub.types import Face
 
-from . import data, run_folder
+from . import data, run_folder, sources
+from .align import LARGE, PAD, SMALLEST, enlarged, largest
 
 FITTED = Path(__file__).with_name("margins.json")
-SCALE, PAD = 4, 48
-"""Images are enlarged this many times and their border repeated by this many pixels before detection,
-since a face that fills its frame has a box that reaches past it."""
 LIMITS = (0.6, 1.8)
 
 
@@ -29,7 +26,7 @@ class MarginConfig:
     """Fit the face margin."""
 
     data: Path | None = None
-    """Folder with FER2013 as parquet, or fer2013.csv; default: FER2013_DIR."""
+    """What train.sources can read; default: the environment variable FER2013_DIR."""
     rows: int = 4000
     """Training images to look at, drawn at random."""
     seed: int = 0
@@ -38,13 +35,19 @@ class MarginConfig:
     """Name of the data set in train/margins.json."""
 
 
+def margins() -> dict[str, Any]:
+    """What was fitted, by data set."""
+    fitted: dict[str, Any] = json.loads(FITTED.read_text(encoding="utf-8"))
+    return fitted
+
+
 def fitted_margin(name: str) -> dict[str, float]:
     """The stored margin of a data set, as `fer_hub.types.Margin` takes it.
 
     Raises:
         ValueError: None was fitted for that data set.
     """
-    fitted = json.loads(FITTED.read_text(encoding="utf-8"))
+    fitted = margins()
     if name not in fitted:
         raise ValueError(f"No margin is fitted for {name!r}. Known: {', '.join(fitted)}. Run python -m train margin.")
     return {key: fitted[name]["median"][key] for key in ("scale", "shift_x", "shift_y")}
@@ -52,9 +55,10 @@ def fitted_margin(name: str) -> dict[str, float]:
 
 def fit(config: MarginConfig) -> dict[str, Any]:
     """Detect faces in training images, relate box to frame, print and store the statistics."""
-    images = data.read_split(config.data or data.default_source(), "train").images
+    rows = sources.read(config.data or data.default_source())
+    images = rows.images[rows.usage == "train"]
     drawn = np.random.default_rng(config.seed).permutation(len(images))[: config.rows]
-    detector = FaceDetector(min_face_size=60)
+    detector = FaceDetector(min_face_size=SMALLEST)
     found = [relation(face) for i in tqdm(drawn, unit="img") for face in largest(detector.detect(enlarged(images[i])))]
     if not found:
         raise data.DataError(f"No face was found in {len(drawn)} images; nothing can be fitted. Check --data.")
@@ -65,25 +69,12 @@ def fit(config: MarginConfig) -> dict[str, Any]:
     return result
 
 
-def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A 48×48 grey image as the detector sees it: enlarged, border repeated, three channels."""
-    size = (image.shape[1] * SCALE, image.shape[0] * SCALE)
-    large = np.asarray(PILImage.fromarray(image).resize(size, PILImage.Resampling.BICUBIC))
-    return np.repeat(np.pad(large, PAD, mode="edge")[:, :, None], 3, axis=2)
-
-
-def largest(faces: list[Face]) -> list[Face]:
-    """The face with the largest box, in a list; an empty list for none."""
-    return sorted(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))[-1:]
-
-
 def relation(face: Face) -> tuple[float, float, float]:
     """(scale, shift_x, shift_y) that lead from the box to the frame of the original image."""
     x0, y0, x1, y1 = face.box
     unit = max(x1 - x0, y1 - y0)
-    side = data.SIDE * SCALE
-    centre = PAD + side / 2
-    return side / unit, (centre - (x0 + x1) / 2) / unit, (centre - (y0 + y1) / 2) / unit
+    centre = PAD + LARGE / 2
+    return LARGE / unit, (centre - (x0 + x1) / 2) / unit, (centre - (y0 + y1) / 2) / unit
 
 
 def summary(found: NDArray[np.float64], rows: int) -> dict[str, Any]:

@@ -6,42 +6,56 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from torch import nn
 
 from fer_hub import backbones
 from fer_hub.image import to_array
-from fer_hub.types import Array, InputSpec
+from fer_hub.types import Array, InputSpec, ModelError
 
 from .config import RunConfig
 from .data import Split
 
 BATCH = 256
+"""Images at a time when a split is scored."""
 Forward = Callable[[Array], Array]
 """N×C×H×W as `to_array` makes it → N×labels logits."""
 
 
 def make_model(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str, list[str]]]:
-    """The network with its initial weights, and the names that were missing from or unexpected in them."""
-    args: dict[str, Any] = {"drop_rate": config.drop_rate}
-    if config.drop_path_rate and _accepts(config.backbone, "drop_path_rate"):
-        args["drop_path_rate"] = config.drop_path_rate
-    if config.pretrained:
-        args["pretrained"] = True
-    model = backbones.build(config.backbone, num_classes, args)
+    """The network with its initial weights, and the names that were missing from or unexpected in them.
+
+    Raises:
+        ModelError: The initial weights do not fit, or timm's own cannot be had.
+        ValueError: The backbone is unknown.
+    """
+    wanted = {"drop_rate": config.drop_rate, "drop_path_rate": config.drop_path_rate or None}
+    args: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    try:
+        model = _build(config.backbone, num_classes, args | ({"pretrained": True} if config.pretrained else {}))
+    except (OSError, RuntimeError) as error:
+        if not config.pretrained:
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"timm's weights for {config.backbone} cannot be had ({reason}). "
+            "Give --init FILE.safetensors instead of --pretrained, or neither."
+        ) from error
     if config.init is None:
         return model, {"missing": [], "unexpected": []}
     return model, backbones.load_initial(model, config.init)
 
 
-def _accepts(backbone: str, argument: str) -> bool:
-    """Whether a network takes an argument: not all of timm's have stochastic depth."""
-    try:
-        timm.create_model(backbones.timm_name(backbone), **{argument: 0.0})
-    except TypeError:
-        return False
-    return True
+def _build(backbone: str, num_classes: int, args: dict[str, Any]) -> nn.Module:
+    """The network with those arguments that it takes: not all of timm's have dropout or stochastic depth."""
+    while True:
+        try:
+            return backbones.build(backbone, num_classes, args)
+        except TypeError as error:  # raised by the call, before a layer is made
+            refused = [name for name in ("drop_rate", "drop_path_rate") if name in args and f"'{name}'" in str(error)]
+            if not refused:
+                raise
+            args = {name: value for name, value in args.items() if name not in refused}
 
 
 def input_spec(config: RunConfig) -> InputSpec:

@@ -26,33 +26,56 @@ class RunError(RuntimeError):
     """A run that cannot go on; the message says what to do."""
 
 
+OUT_OF_TIME = -1
+"""In place of a signal's number: the run's time is over."""
+
+
 class Interrupted(Exception):
-    """A signal asked the run to stop; the state is saved. `code` is the exit status to leave with."""
+    """A run was asked to stop; its state is saved. `code` is the exit status to leave with."""
 
     def __init__(self, signum: int) -> None:
-        """Keep the exit status of the signal: 130 for SIGINT, 143 for SIGTERM."""
-        super().__init__(f"stopped by {signal.Signals(signum).name}; the same command goes on from here")
-        self.code = 128 + signum
+        """Keep the exit status: 130 for SIGINT, 143 for SIGTERM, 0 where the time that was given is over."""
+        cause = "the end of its time" if signum == OUT_OF_TIME else signal.Signals(signum).name
+        super().__init__(f"stopped by {cause}; the same command goes on from here")
+        self.code = 0 if signum == OUT_OF_TIME else 128 + signum
 
 
-def open_run(config: RunConfig) -> None:
-    """Make the folder, or check that the one there belongs to the same config.
-
-    A folder in which nothing was trained yet takes the new config.
+def check(config: RunConfig) -> None:
+    """Whether the folder is free, or belongs to the same config; one in which nothing was trained yet is free.
 
     Raises:
         RunError: Another config was trained in this folder.
     """
     path = config.out / CONFIG
-    if path.exists() and any((config.out / name).exists() for name in (STATE, PREVIOUS, RESULT)):
+    if _begun(config.out) and path.exists():
         names = differing(config, json.loads(path.read_text(encoding="utf-8")))
         if names:
             raise RunError(
                 f"{config.out} holds a run with other values for {', '.join(names)}. "
                 "Give another --out, or the same values to resume it."
             )
+
+
+def open_run(config: RunConfig, digest: str) -> None:
+    """Make the folder, or check that what was trained there was trained on the same data.
+
+    Raises:
+        RunError: The data are others.
+    """
+    path = config.out / CONFIG
+    if _begun(config.out) and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8")).get("data")
+        if before not in (None, digest):
+            raise RunError(
+                f"{config.out} holds a run on other data (digest {before}, now {digest}). "
+                "Give another --out, or the same --data to resume it."
+            )
     else:
-        write_json(path, to_json(config))
+        write_json(path, to_json(config) | {"data": digest})
+
+
+def _begun(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (STATE, PREVIOUS, RESULT))
 
 
 def result_of(folder: Path) -> dict[str, Any] | None:

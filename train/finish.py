@@ -1,0 +1,102 @@
+"""The end of a run: calibrate on validation, score test once, export, draw; `result.json` last."""
+
+from __future__ import annotations
+
+import platform
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from fer_hub.classifier import softmax
+
+from . import export, figures, metrics, network, pictures, run_folder
+from .calibrate import fit_temperature
+from .config import to_json
+from .data import Split
+
+if TYPE_CHECKING:
+    from .loop import Trainer
+
+
+def finish(trainer: Trainer) -> dict[str, Any]:
+    """Everything that follows the last epoch; nothing on processes other than the main one.
+
+    Raises:
+        Interrupted: A signal came before the result was written; what was learnt is kept.
+    """
+    trainer.accelerator.wait_for_everyone()
+    if not trainer.accelerator.is_main_process:
+        return {}
+    out, splits = trainer.config.out, trainer.splits
+    model = trainer.ema.module
+    model.load_state_dict(export.rounded(load_file(out / run_folder.BEST)))
+    logits = {name: _logits(trainer, split) for name, split in scored_splits(trainer).items()}
+    temperature = fit_temperature(logits["validation"], splits.validation.labels)
+    result = _result(trainer, logits, temperature)
+    export.write_model_folder(
+        out / run_folder.MODEL, model.float().cpu(), trainer.spec, splits, result, logits["test"]
+    )
+    figures.draw_run(out, run_folder.read_epochs(out), result["best_epoch"])
+    probabilities = softmax(logits["test"], temperature)
+    pictures.draw_pictures(out, splits.test.images, splits.test.labels, probabilities, splits.labels)
+    run_folder.write_json(out / run_folder.RESULT, result)
+    return result
+
+
+def scored_splits(trainer: Trainer) -> dict[str, Split]:
+    """What is scored at the end, by name."""
+    splits = trainer.splits
+    found = {"validation": splits.validation, "test": splits.test}
+    return found | ({"external": splits.external} if splits.external is not None else {})
+
+
+def _logits(trainer: Trainer, split: Split) -> metrics.Floats:
+    if trainer.signals.number:
+        raise run_folder.Interrupted(trainer.signals.number)
+    return network.split_logits(trainer.network(), split, trainer.spec)
+
+
+def _result(trainer: Trainer, logits: dict[str, metrics.Floats], temperature: float) -> dict[str, Any]:
+    config, splits, progress = trainer.config, trainer.splits, trainer.progress
+    scored = partial(metrics.score, names=splits.labels)
+    truth = {name: split.labels for name, split in scored_splits(trainer).items()}
+    calibrated = {name: scored(rows, truth[name], temperature=temperature) for name, rows in logits.items()}
+    plain = {name: scored(rows, truth[name]) for name, rows in logits.items()}
+    return {
+        "config": to_json(config),
+        "parent": run_folder.parent_of(config.init),
+        "dataset": splits.dataset,
+        "data": splits.digest,
+        "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+        "rows_per_epoch": trainer.rows,
+        "label_space": splits.label_space,
+        "labels": list(splits.labels),
+        "notes": splits.notes,
+        "best_epoch": progress.best_epoch + 1,
+        "epochs_run": progress.epoch,
+        "temperature": temperature,
+        **calibrated,
+        "uncalibrated": {name: {k: scores[k] for k in ("nll", "ece")} for name, scores in plain.items()},
+        "parameters": sum(p.numel() for p in trainer.ema.module.parameters()),
+        "init": trainer.init_report,
+        "seconds": round(progress.seconds, 1),
+        "images_per_second": round(trainer.steps * config.batch_size * progress.epoch / max(progress.seconds, 1e-9), 1),
+        "machine": machine(trainer.accelerator),
+    }
+
+
+def machine(accelerator: Accelerator) -> dict[str, Any]:
+    """What it ran on: device, processes, threads, versions."""
+    cuda = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else None
+    return {
+        "device": cuda or platform.machine(),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "timm": timm.__version__,
+    }

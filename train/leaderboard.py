@@ -1,0 +1,210 @@
+"""A sweep's tables and figure, always rebuilt from its result files, beside the source report's figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import tyro
+from filelock import FileLock
+
+from .cards import render
+from .layouts import LAYOUTS, Layout, difference, references, value
+from .presets import Preset, expand, preset
+from .recipes import recipes_of
+from .run_folder import RESULT, write_bytes
+
+STEM, LOCK = "leaderboard", "leaderboard.lock"
+
+
+@dataclass(frozen=True)
+class LeaderboardConfig:
+    """Write a sweep's tables and figure anew from its result files."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of the sweep, runs/<preset>."""
+    preset: str | None = None
+    """Its preset; default: the folder's name."""
+
+
+def rebuild(config: LeaderboardConfig) -> None:
+    """Write a sweep's tables and figure anew from its result files.
+
+    Raises:
+        ValueError: There is no such preset, or no such folder.
+    """
+    if not config.folder.is_dir():
+        raise ValueError(f"{config.folder} is no folder. Give that of a sweep, e.g. runs/imbalance-grid.")
+    for path in write(config.folder, config.preset or config.folder.name):
+        print(path)
+
+
+def write(folder: Path, name: str) -> list[Path]:
+    """Write leaderboard.csv, .md and .png into a sweep's folder; safe beside other processes that do the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / LOCK):
+        rows = rows_of(name, read(folder))
+        paths = [folder / f"{STEM}.{kind}" for kind in ("csv", "md", "png")]
+        write_bytes(paths[0], as_csv(name, rows).encode())
+        write_bytes(paths[1], as_markdown(name, rows).encode())
+        draw(name, rows, paths[2])
+    return paths
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """The results in a sweep's folder by the runs' names."""
+    return {path.parent.name: json.loads(path.read_bytes()) for path in sorted(folder.glob(f"*/{RESULT}"))}
+
+
+def rows_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for every run of the preset, in its order, done or not; results that are none of them follow."""
+    given = preset(name)
+    left, rows = dict(results), []
+    for run in expand(name, Path(name)):
+        mine = [slug for slug, result in left.items() if _is_of(result["config"], run.axes)]
+        rows += [_row(name, given, run.axes, slug, left.pop(slug)) for slug in mine]
+        rows += [] if mine else [_row(name, given, run.axes, run.slug, None)]
+    for slug, result in left.items():
+        axes = {axis: result["config"][axis] for axis in given.axes}
+        rows.append(_row(name, given, axes, slug, result))
+    return rows
+
+
+def _is_of(config: Mapping[str, Any], axes: Mapping[str, Any]) -> bool:
+    return all(config.get(axis) == value for axis, value in axes.items())
+
+
+def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: dict[str, Any] | None) -> dict[str, Any]:
+    report = next((r for r in references()[name]["rows"] if _is_of(axes, r["run"])), None)
+    config = result["config"] if result else {}
+    figures = {}
+    for key in LAYOUTS[name].figures:
+        own = value(result, key) if result else None
+        other = report["figures"].get(key) if report else None
+        figures[key] = {"value": own, "report": other, "difference": difference(own, other)}
+    return {
+        "axes": dict(axes),
+        "table": report["table"] if report else None,
+        "slug": slug,
+        "called": called(axes),
+        "done": result is not None,
+        "figures": figures,
+        "interval": result["test"]["accuracy_95"] if result else None,
+        "n": result["test"]["n"] if result else None,
+        "seed": config.get("seed"),
+        "epochs": config.get("epochs"),
+        "seconds": result["seconds"] if result else None,
+        "unlike": unlike(name, given, config) if result else [],
+    }
+
+
+def called(axes: Mapping[str, Any]) -> str:
+    """A run's values of the axes in words; numbers after their field's name."""
+    return " ".join(v if isinstance(v, str) else f"{axis} {v}" for axis, v in axes.items())
+
+
+def unlike(name: str, given: Preset, config: Mapping[str, Any]) -> list[str]:
+    """In what a run was not as its preset is with the report's own recipe: such a difference is not the network's."""
+    usual = expand(name, Path(name))[0].config
+    fields = [field for field in (*given.fields, "epochs", "limit", "targets") if field not in given.axes]
+    found = [f"{field} {config[field]}" for field in fields if config[field] != getattr(usual, field)]
+    names = recipes_of(dict(config))
+    if given.recipe not in names:
+        found.append(f"recipe {names[0]}" if names else "another recipe")
+    if given.from_imagenet and not config["init"] and not config["pretrained"]:
+        found.append("random initial weights")
+    return found
+
+
+def as_csv(name: str, rows: Sequence[dict[str, Any]]) -> str:
+    """A line for each run: shares from 0 to 1 as they are in the result, differences likewise."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    figures = LAYOUTS[name].figures
+    kinds = ("value", "report", "difference")
+    heads = [key if kind == "value" else f"{key}_{kind}" for key in figures for kind in kinds]
+    plain = ("table", "slug", "n", "seed", "epochs", "seconds")
+    writer.writerow([*preset(name).axes, *plain, "accuracy_low", "accuracy_high", "unlike", *heads])
+    for row in rows:
+        low, high = row["interval"] or (None, None)
+        cells = [row["figures"][key][kind] for key in figures for kind in kinds]
+        shown = [f"{c[0]:g}-{c[1]:g}" if isinstance(c, list) else c for c in cells]
+        shown = [round(c, 6) if isinstance(c, float) else c for c in shown]
+        writer.writerow([*row["axes"].values(), *(row[k] for k in plain), low, high, "; ".join(row["unlike"]), *shown])
+    return file.getvalue()
+
+
+def as_markdown(name: str, rows: Sequence[dict[str, Any]]) -> str:
+    """The tables in the report's layout."""
+    layout, given = LAYOUTS[name], preset(name)
+    return render(
+        "leaderboard.md.j2",
+        name=name,
+        about=given.about,
+        reference=references()[name],
+        figures=layout.figures,
+        axes=[axis for axis in given.axes if axis != layout.tables],
+        tables=_tables(layout, rows),
+        transposed=layout.tables is None,
+        done=sum(row["done"] for row in rows),
+        total=len(rows),
+    )
+
+
+def _tables(layout: Layout, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by the axis that the report has a table for each value of."""
+
+    def key(row: dict[str, Any]) -> Any:
+        return row["axes"].get(layout.tables)
+
+    order = {value: i for i, value in enumerate(dict.fromkeys(map(key, rows)))}
+    groups = itertools.groupby(sorted(rows, key=lambda row: order[key(row)]), key)
+    found = []
+    for kind, group in groups:
+        members = list(group)
+        number = next((row["table"] for row in members if row["table"]), None)
+        found.append({"number": number, "of": kind and f"{layout.tables} {kind}", "rows": members})
+    return found
+
+
+def draw(name: str, rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """The heat map: accuracy by network and sampling for a grid, else all shares of each run."""
+    from . import figures  # imports matplotlib
+
+    lines, columns, cells = heat_cells(name, rows)
+    grids = [
+        [[_share(cells.get((line, column)), kind) for column in columns] for line in lines]
+        for kind in ("value", "report")
+    ]
+    title = "test accuracy" if LAYOUTS[name].tables else "test set"
+    figures.save(figures.heat_map(lines, columns, grids[0], f"{name}: {title}", grids[1]), path)
+
+
+def heat_cells(
+    name: str, rows: Sequence[dict[str, Any]]
+) -> tuple[list[str], list[str], dict[tuple[str, str], dict[str, Any]]]:
+    """Names of the lines and columns of the heat map, and its cells."""
+    layout, cells = LAYOUTS[name], dict[tuple[str, str], dict[str, Any]]()
+    for row in rows:
+        rest = called({axis: v for axis, v in row["axes"].items() if axis != layout.tables})
+        if layout.tables:
+            column = str(row["axes"].get(layout.tables, "accuracy"))
+            cells.setdefault((rest, column), row["figures"]["accuracy"])
+        else:
+            cells |= {(heading, rest): row["figures"][k] for k, heading in layout.figures.items() if k != "loss"}
+    lines, columns = ([*dict.fromkeys(pair[i] for pair in cells)] for i in (0, 1))
+    return lines, columns, cells
+
+
+def _share(cell: Mapping[str, Any] | None, kind: str) -> float:
+    """NaN where there is none; of a range its middle."""
+    found = cell[kind] if cell else None
+    return math.nan if found is None else fmean(found) if isinstance(found, Sequence) else found

@@ -1,0 +1,91 @@
+"""What makes the figures of a run mean less than they seem to, in sentences; said at the start of every run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import duplicates
+from .data import Data, Split
+from .rows import USAGES
+
+MERGED = {
+    7178: "FER2013's PublicTest and PrivateTest together",
+    7066: "the test set of a folder split of 28,821 and 7,066",
+    25170: "40 % of FER2013 oversampled to 8,989 a class before it was split",
+}
+"""Sizes of test sets that are not the official one."""
+DISGUST = 547
+"""Rows labelled disgust in all of FER2013."""
+SHARE = 0.001
+"""Copies are worth a sentence from this share of the later split on."""
+
+
+def warn(data: Data) -> list[str]:
+    """One sentence for each thing that is odd about the splits of a run; an empty list if nothing is.
+
+    Uses the counts of identical images in `data.notes["leaks"]`, which the loader leaves there, and looks at the
+    supports (field notes: equal supports, merged test sets, more Disgust than FER2013 has).
+    """
+    return [*_leaks(data), *_external(data), *_merged(data), *_equal(data.test), *_disgust(data)]
+
+
+def _leaks(data: Data) -> list[str]:
+    """Identical images in two splits."""
+    sentences = []
+    for pair, count in data.notes.get("leaks", {}).items():
+        one, other = pair.split("→")
+        rows = len(getattr(data, other))
+        if count > SHARE * rows:
+            sentences.append(
+                f"{one} and {other} share {count} identical images ({count / rows:.1%} of {other}): "
+                f"scores on {other} are a little too good. --protocol official-clean leaves such rows out of training."
+            )
+    return sentences
+
+
+def _external(data: Data) -> list[str]:
+    """Images of the external set that were learnt or chosen on."""
+    if data.external is None or data.external.images.shape[1:] != data.train.images.shape[1:]:
+        return []
+    seen = np.concatenate([data.train.images, data.validation.images])
+    count, rows = int(duplicates.copies(data.external.images, seen).sum()), len(data.external)
+    if not count:
+        return []
+    return [
+        f"{count} of {rows} images of the external set ({count / rows:.1%}) are identical to images of train or "
+        "validation: it is not external. Give a set from another source."
+    ]
+
+
+def _merged(data: Data) -> list[str]:
+    """A test set that has the size of a well-known other one."""
+    rows = len(data.test)
+    if rows not in MERGED:
+        return []
+    return [f"test has {rows:,} rows: {MERGED[rows]}. Do not compare with figures on PrivateTest (3,589 rows)."]
+
+
+def _equal(test: Split) -> list[str]:
+    """The same number of test rows for every class."""
+    counts = np.bincount(test.labels)
+    counts = counts[counts > 0]
+    if len(counts) < 2 or counts[0] < 20 or np.any(counts != counts[0]):
+        return []
+    return [
+        f"every class has {counts[0]} test rows: if rows were repeated or augmented before the split, copies of "
+        "training images are in test. Split first, then oversample (--sampling)."
+    ]
+
+
+def _disgust(data: Data) -> list[str]:
+    """More Disgust than FER2013 has, in images of its size."""
+    if "disgust" not in data.labels or data.train.images.shape[1:] != (48, 48):
+        return []
+    label = data.labels.index("disgust")
+    count = sum(int(np.sum(getattr(data, name).labels == label)) for name in USAGES)
+    if count <= DISGUST:
+        return []
+    return [
+        f"{count} rows are labelled disgust; all of FER2013 has {DISGUST}. If this is FER2013, rows were repeated or "
+        "augmented before the split: use the original file."
+    ]

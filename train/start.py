@@ -1,0 +1,53 @@
+"""The beginning of a run: what is wrong with its data is said, what it will see is drawn."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from . import data, figures, pictures
+from .config import RunConfig
+from .data import Data
+from .leaks import warn
+
+if TYPE_CHECKING:
+    from .loop import Trainer
+
+PER_CLASS = 8
+
+
+def load(config: RunConfig) -> Data:
+    """The data of a run."""
+    return data.load(
+        config.protocol,
+        config.data,
+        config.limit,
+        targets=config.targets,
+        align=config.align,
+        on_missing=config.on_missing,
+        external=config.external,
+    )
+
+
+def say_warnings(splits: Data) -> None:
+    """Sentences about the data that make the run's figures mean less than they seem to."""
+    for sentence in warn(splits):
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
+def draw(trainer: Trainer) -> None:
+    """Class counts before and after sampling, and augmented training samples, into the run's folder."""
+    out, splits = trainer.config.out, trainer.splits
+    order, classes = trainer.order(0).numpy(), len(splits.labels)
+    before, after = splits.train.counts(classes), np.bincount(splits.train.labels[order], minlength=classes)
+    figures.save(figures.class_counts(before, after, splits.labels), out / "class_counts.png")
+    seen = splits.train.labels[order]
+    rows = np.concatenate([order[seen == label][:PER_CLASS] for label in range(classes)])
+    rows = rows[: len(rows) // trainer.world * trainer.world]
+    inputs, _, truth = trainer.batches(0, 0, torch.from_numpy(rows))
+    mean, std = trainer.spec.mean[0], trainer.spec.std[0]
+    images = ((inputs[:, 0] * std + mean) * 255).round().clamp(0, 255).byte().cpu().numpy()
+    pictures.draw_samples(out, images, truth.cpu().numpy(), splits.labels)

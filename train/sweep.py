@@ -1,0 +1,232 @@
+"""`python -m train sweep PRESET`: the runs of a preset, one after the other or on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import tyro
+
+from . import attempts, presets, run_folder
+from .attempts import Outcome
+from .presets import PRESETS, Run
+from .progress import Progress
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Train the runs of a preset; the same command goes on where it was stopped."""
+
+    preset: tyro.conf.Positional[str]
+    """One of the source reports' systems: a name of train.presets.PRESETS."""
+    out: Path = Path("runs")
+    """Folder of sweeps: each run gets out/<preset>/<its name>."""
+    data: Path | None = None
+    """As in run: fer2013.csv, a folder, or a Hub data-set id; default: FER2013_DIR."""
+    recipe: str = "report"
+    """report: the preset's own optimiser and augmentation; ours (the defaults of run), or another report's: those of
+    that recipe, with the preset's protocol, input size and epochs."""
+    dry_run: bool = False
+    """Only list the runs and where they stand."""
+
+    only: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Runs whose name holds this text, or field=value; may be given more than once."""
+    shard: str | None = None
+    """i/n: every n-th run from the i-th of the whole list, for n machines with one folder each or a shared one."""
+
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """field=value for any field of run, e.g. lr=3e-4; may be given more than once. Of an axis it leaves this value."""
+    epochs: int | None = None
+    """Short for --set epochs=..."""
+    limit: int | None = None
+    """Short for --set limit=..."""
+    seed: int | None = None
+    """Short for --set seed=..."""
+    precision: Literal["no", "bf16", "fp16"] | None = None
+    """Short for --set precision=..."""
+    compile: bool = False
+    """Short for --set compile=true."""
+    init_dir: Path | None = None
+    """Folder of initial weights, <backbone>.safetensors or <backbone>.*.safetensors, used where there is one."""
+    pretrained: bool = False
+    """Fetch timm's own pretrained weights where --init-dir has none."""
+
+    time_budget: str | None = None
+    """Stop cleanly after so long, e.g. 9m, 90s or 1h30m; exit status 0."""
+    executor: Literal["local", "ray"] = "local"
+    """One run after the other in this process, or tasks on a Ray cluster (RAY_ADDRESS, or one started here)."""
+    workers: int = 0
+    """Ray: runs at a time, at most; 0: as many as the cluster has room for."""
+    cpus: float = 1.0
+    """Ray: CPUs that a run takes."""
+    gpus: float = 0.0
+    """Ray: GPUs that a run takes; 0.5 puts two on one."""
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's folder."""
+        return self.out / self.preset
+
+
+SHORT = ("epochs", "limit", "seed", "precision")
+
+
+def planned(config: SweepConfig) -> tuple[list[Run], int]:
+    """The runs that a command asks for, and how many the whole list has.
+
+    Raises:
+        ValueError: An unknown name, a value that no run can have, or filters that fit nothing.
+    """
+    changes: dict[str, Any] = {name: getattr(config, name) for name in SHORT if getattr(config, name) is not None}
+    changes |= {"compile": True} if config.compile else {}
+    changes |= {"data": config.data} if config.data else {}
+    changes |= presets.assignments(config.set)
+    everything = presets.expand(config.preset, config.folder, config.recipe, changes)
+    runs = presets.share(everything, config.shard) if config.shard else everything
+    runs = presets.only(runs, config.only) if config.only else runs
+    return presets.with_weights(runs, config.init_dir, config.pretrained), len(everything)
+
+
+def sweep(config: SweepConfig) -> int:
+    """Do the runs that are not done yet, and rebuild the leaderboard after each.
+
+    Returns:
+        Exit status: 0, or 1 when a run failed.
+
+    Raises:
+        ValueError: The command asks for something that does not exist.
+        Interrupted: A signal came; the running run's state is saved.
+    """
+    seconds = budget(config.time_budget)
+    runs, total = planned(config)
+    if config.dry_run:
+        list_runs(config, runs, total)
+        return 0
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("A sweep is one process. Share its runs with --shard i/n or --executor ray instead.")
+    deadline = None if seconds is None else time.monotonic() + seconds
+    progress = Progress(runs, total, lanes=max(1, config.workers))
+    with signals_raise():
+        return _carry_out(config, progress, deadline)
+
+
+def _carry_out(config: SweepConfig, progress: Progress, deadline: float | None) -> int:
+    from . import leaderboard
+
+    for line in remarks(config, progress.runs):
+        print(line, file=sys.stderr)
+    todo = progress.sort_out()
+    out_of_time = False
+    try:
+        for run, outcome in EXECUTORS[config.executor](config, todo, progress.begin, deadline):
+            progress.end(run, outcome)
+            if outcome.kind == "done":
+                leaderboard.write(config.folder, config.preset)
+    except run_folder.Interrupted as stop:
+        if stop.code:
+            raise
+        out_of_time = True
+    leaderboard.write(config.folder, config.preset)
+    progress.sum_up()
+    return 1 if progress.failed and not out_of_time else 0
+
+
+Begin = Callable[[Run], None]
+Endings = Iterator[tuple[Run, Outcome]]
+
+
+def locally(config: SweepConfig, runs: Sequence[Run], begin: Begin, deadline: float | None) -> Endings:
+    """The runs one after the other in this process; those of one backbone are neighbours and share its compilation."""
+    if runs:
+        attempts.data_of(runs[0].config)  # wrong data are one sentence, not a failure of every run
+    for run in runs:
+        if deadline is not None and time.monotonic() > deadline:
+            raise run_folder.Interrupted(run_folder.OUT_OF_TIME)
+        begin(run)
+        yield run, attempts.perform(run.config, deadline)
+
+
+def on_ray(config: SweepConfig, runs: Sequence[Run], begin: Begin, deadline: float | None) -> Endings:
+    """The runs as tasks of a Ray cluster."""
+    if not runs:
+        return iter(())
+    try:
+        from . import cluster
+    except ImportError as error:
+        raise ValueError("--executor ray needs Ray. Type: pip install 'fer_hub[train,cluster]'") from error
+    return cluster.execute(runs, begin, deadline, cluster.Room(config.workers, config.cpus, config.gpus))
+
+
+EXECUTORS: dict[str, Callable[[SweepConfig, Sequence[Run], Begin, float | None], Endings]] = {
+    "local": locally,
+    "ray": on_ray,
+}
+
+
+def remarks(config: SweepConfig, runs: Sequence[Run]) -> list[str]:
+    """What should be known before the first run."""
+    found = []
+    bare = {r.config.backbone: None for r in runs if r.config.init is None and not r.config.pretrained}
+    if PRESETS[config.preset].from_imagenet and bare:
+        found.append(
+            f"warning: {', '.join(bare)} will start from random weights, the report's from ImageNet. "
+            "Give --init-dir FOLDER or --pretrained."
+        )
+    return found
+
+
+def list_runs(config: SweepConfig, runs: Sequence[Run], total: int) -> None:
+    """Every run with its number, name and state; imports neither torch nor the data."""
+    states = [attempts.state_of(run.config) for run in runs]
+    width = max(len(run.slug) for run in runs) if runs else 0
+    for run, (kind, why) in zip(runs, states, strict=True):
+        print(f"{run.number:>{len(str(total))}}/{total}  {run.slug:{width}}  {kind}{f': {why}' if why else ''}")
+    counts = Counter(kind for kind, _ in states)
+    print(f"{len(runs)} runs: " + (", ".join(f"{n} {kind}" for kind, n in counts.items()) or "none"))
+    for line in remarks(config, runs):
+        print(line)
+
+
+def budget(text: str | None) -> float | None:
+    """Seconds of a time such as 9m, 90s or 1h30m.
+
+    Raises:
+        ValueError: Not of that form, or nothing.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise ValueError(f"--time-budget {text!r} is no time. Write it as 9m, 90s or 1h30m.")
+    return float(total)
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Between the runs, which look after signals themselves, SIGINT and SIGTERM raise Interrupted."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise run_folder.Interrupted(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
