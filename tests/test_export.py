@@ -31,6 +31,9 @@ FILES = {
     "metrics.json",
     "onnx/model.onnx",
     "figures/confusion.png",
+    "figures/confusion_counts.png",
+    "figures/roc.png",
+    "figures/reliability.png",
     "figures/recall.png",
 }
 
@@ -148,7 +151,7 @@ def test_a_failed_export_leaves_the_folder_as_it_was(copy: Path, toy_csv: Path) 
         for weight in unrounded.parameters():
             weight *= 1.0003  # no longer what half precision can hold
     with pytest.raises(export.ParityError):
-        export.write_model_folder(copy, unrounded, read_info(copy).input, splits, result)
+        export.write_model_folder(copy, unrounded, read_info(copy).input, splits, result, np.eye(60, 7))
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 

@@ -154,15 +154,20 @@ def draw_examples(before: Images, after: Images, found: NDArray[np.bool_], count
     """Original above, aligned below; a quarter of them images without a found face, if there are any.
 
     It shows images of the data set: for the folder of a run, not for one that is published.
+
+    Args:
+        before: N×S×S, at least one image.
+        after: N×96×96, the same images aligned.
+        found: N, whether a face was found.
+        count: Images to show, at most.
     """
     from .figures import plot  # here: matplotlib, for who wants to look
 
-    missed = np.flatnonzero(~found)
-    missed = missed[:: max(1, len(missed) * 4 // count)][: max(1, count // 4)]
-    seen = np.flatnonzero(found)
-    seen = seen[:: max(1, len(seen) // count)][: count - len(missed)]
-    rows = np.concatenate([seen, missed])
-    figure, axes = plot(0.9 * max(2, len(rows)), 2.2, 2, max(1, len(rows)))
+    seen, missed = np.flatnonzero(found), np.flatnonzero(~found)
+    few = min(len(missed), max(count // 4, count - len(seen)))
+    parts = ((seen, min(len(seen), count - few)), (missed, few))
+    rows = np.concatenate([part[np.linspace(0, len(part) - 1, n).astype(int)] for part, n in parts if n])
+    figure, axes = plot(0.9 * max(2, len(rows)), 2.2, 2, len(rows))
     for column, row in enumerate(rows):
         for line, images in enumerate((before, after)):
             axes[line, column].imshow(images[row], cmap="gray", vmin=0, vmax=255)

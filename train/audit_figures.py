@@ -68,7 +68,7 @@ def agreement(votes: Mapping[str, Any]) -> Figure:
     shares = (counts / counts.sum(axis=1, keepdims=True).clip(1)).T
     rows = [display(name) for name in votes["columns"]]
     columns = [display(name) for name in votes["per_class"]]
-    figure = heat_map(rows, columns, shares, f"label against FERPlus' plurality, agreement {votes['rate']:.1%}")
+    figure = heat_map(rows, columns, shares, "What FERPlus' taggers saw in the rows of each label")
     figure.axes[0].set(xlabel="label", ylabel="FERPlus")
     return figure
 

@@ -155,7 +155,7 @@ def _shares(side: int) -> Floats:
 
 def unit_vectors(images: Floats) -> Floats:
     """One vector an image, mean 0 and length 1, so that a product is a correlation; 0 where there is no detail."""
-    flat = images.reshape(len(images), -1)
+    flat = images.reshape(len(images), images.shape[1] * images.shape[2])
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.asarray(flat / np.where(length > 0.1, length, np.inf))
