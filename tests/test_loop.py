@@ -419,7 +419,7 @@ def test_a_tracker_that_is_not_installed_is_named(
     toy_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(ValueError, match="trackio is not installed. Type: pip install trackio"):
+    with pytest.raises(ValueError, match=r"trackio is not installed\. Type: pip install trackio"):
         loop.train(toy_config(tmp_path / "run", toy_csv, log_with="trackio"))
 
 

@@ -54,7 +54,9 @@ def with_recipe(arguments: Sequence[str]) -> Callable[..., None]:
     if name not in RECIPES:
         raise ValueError(f"Unknown recipe {name!r}. Known: {', '.join(RECIPES)}.")
 
-    def command(config: RunConfig = RunConfig(out=tyro.MISSING, **RECIPES[name]), recipe: str = name) -> None:
+    default = RunConfig(out=tyro.MISSING, **RECIPES[name])
+
+    def command(config: RunConfig = default, recipe: str = name) -> None:
         run(config, recipe)
 
     command.__doc__ = run.__doc__

@@ -157,7 +157,9 @@ def out_of_range(config: RunConfig) -> list[str]:
         **dict.fromkeys(("epochs", "checkpoint_every"), 1),
         **dict.fromkeys(("weight_decay", "clip", "augment", "mixup", "plateau_patience", "patience"), 0),
         **dict.fromkeys(("rotate", "brightness", "contrast"), 0),
-        **{"batch_size": 2, "image_size": 16, "limit": 1},
+        "batch_size": 2,
+        "image_size": 16,
+        "limit": 1,
     }
     share = ("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate", "zoom", "shift")
     wrong = [name for name, least in at_least.items() if not _fits(config, name, least, math.inf)]

@@ -37,9 +37,7 @@ def finish(trainer: Trainer) -> dict[str, Any]:
     logits = {name: _logits(trainer, split) for name, split in scored_splits(trainer).items()}
     temperature = fit_temperature(logits["validation"], splits.validation.labels)
     result = _result(trainer, logits, temperature)
-    export.write_model_folder(
-        out / run_folder.MODEL, model.float().cpu(), trainer.spec, splits, result, logits["test"]
-    )
+    export.write_model_folder(out / run_folder.MODEL, model.float().cpu(), trainer.spec, splits, result, logits["test"])
     figures.draw_run(out, run_folder.read_epochs(out), result["best_epoch"])
     probabilities = softmax(logits["test"], temperature)
     pictures.draw_pictures(out, splits.test.images, splits.test.labels, probabilities, splits.labels)
