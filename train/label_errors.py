@@ -56,11 +56,11 @@ def predictions(images: duplicates.Images, labels: duplicates.Integers, names: S
         DataError: A class has fewer rows than there are folds.
         Interrupted: A signal came; the same call goes on.
     """
-    from . import evaluate, loop  # here: torch
-
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() < folds.count:
         raise DataError(f"{names[counts.argmin()]} has {counts.min()} rows for {folds.count} folds. Use fewer --folds.")
+    from . import evaluate, loop  # here: torch takes seconds to import
+
     result = np.zeros((len(labels), len(names)))
     for number, parts in enumerate(split(labels, duplicates.groups(images), folds)):
         train, validation, test = (Split(images[part], labels[part], rows=part) for part in parts)

@@ -36,9 +36,11 @@ def _leaks(data: Data) -> list[str]:
         one, other = pair.split("→")
         rows = len(getattr(data, other))
         if count > SHARE * rows:
+            what = "a little too good" if one == "train" else "chosen a little in their favour"
+            advice = " --protocol official-clean leaves such rows out of training." if one == "train" else ""
             sentences.append(
                 f"{one} and {other} share {count} identical images ({count / rows:.1%} of {other}): "
-                f"scores on {other} are a little too good. --protocol official-clean leaves such rows out of training."
+                f"scores on {other} are {what}.{advice}"
             )
     return sentences
 

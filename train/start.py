@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from . import data, figures, pictures
+from . import align, data, figures, pictures, sources
 from .config import RunConfig
 from .data import Data
 from .leaks import warn
+from .run_folder import write_bytes
 
 if TYPE_CHECKING:
     from .loop import Trainer
 
-PER_CLASS = 8
+PER_CLASS, EXAMPLES = 8, 400
 
 
 def load(config: RunConfig) -> Data:
@@ -51,3 +52,15 @@ def draw(trainer: Trainer) -> None:
     mean, std = trainer.spec.mean[0], trainer.spec.std[0]
     images = ((inputs[:, 0] * std + mean) * 255).round().clamp(0, 255).byte().cpu().numpy()
     pictures.draw_samples(out, images, truth.cpu().numpy(), splits.labels)
+    if splits.alignment != "none":
+        draw_alignment(trainer)
+
+
+def draw_alignment(trainer: Trainer) -> None:
+    """How many faces were found, as text, and some images before and after."""
+    out, splits = trainer.config.out, trainer.splits
+    write_bytes(out / "alignment.txt", f"{align.table(splits.notes)}\n".encode())
+    source = sources.read(trainer.config.data or data.default_source())
+    before = source.images[source.usage == "train"][:EXAMPLES]
+    after, found = align.align(before, splits.alignment)  # most are known already, from the splits
+    figures.save(align.draw_examples(before, after, found), out / "alignment.png")
