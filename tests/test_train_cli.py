@@ -91,6 +91,6 @@ def test_one_entry_makes_a_loss_a_choice_of_run_and_sweep_and_names_it_on_the_ca
     assert 0 < json.loads((loop.train(config) and config.out / "metrics.jsonl").read_text())["train_loss"] < 2
     assert "loss squared" in (config.out / "model" / "README.md").read_text()
     monkeypatch.undo()
-    assert main(["run", "--out", str(tmp_path / "other"), "--data", str(toy_csv), "--protocol", "as-given"]
-                + ["--backbone", "timm:test_resnet", "--loss", "squared"]) == 2  # fmt: skip
+    small = ["--data", str(toy_csv), "--protocol", "as-given", "--backbone", "timm:test_resnet"]
+    assert main(["run", "--out", str(tmp_path / "other"), *small, "--loss", "squared"]) == 2
     assert "Unknown loss 'squared'" in capsys.readouterr().err
