@@ -24,6 +24,8 @@ from fer_hub.labels import COLORS, display
 from fer_hub.tracking import smooth
 
 EXAMPLES = sorted((Path(__file__).parent / "fer_hub" / "assets" / "examples").glob("*.jpg"))
+MODELS = Path(__file__).with_name("models.txt")
+"""Folders and Hub ids to offer, a line each; a Space has one."""
 MAX_UPLOAD = "30mb"
 CSS = """
 .score {display: grid; grid-template-columns: 6em 1fr 3.5em; gap: .5em; align-items: center; margin: .15em 0}
@@ -215,7 +217,7 @@ def build_demo(more_models: Sequence[str] = ()) -> gr.Blocks:
     Raises:
         ModelError: One of them cannot be loaded.
     """
-    models = [*zoo_models(), *more_models]
+    models = list(dict.fromkeys([*zoo_models(), *more_models]))
     for model in more_models:
         recognizer(model)
     with gr.Blocks(title="fer_hub: facial expressions", delete_cache=(60, 300)) as demo:
@@ -236,10 +238,16 @@ def theme() -> gr.Theme:
     return gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 
+def named_models() -> list[str]:
+    """The models on the command line and in models.txt."""
+    lines = MODELS.read_text(encoding="utf-8").split() if MODELS.is_file() else []
+    return list(dict.fromkeys([*sys.argv[1:], *lines]))
+
+
 def main() -> None:
     """Launch on GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (127.0.0.1:7860), with the models named beside ours."""
     try:
-        demo = build_demo(sys.argv[1:])
+        demo = build_demo(named_models())
     except ModelError as error:
         sys.exit(f"error: {error}")
     demo.queue(max_size=64).launch(share=False, theme=theme(), css=CSS, max_file_size=MAX_UPLOAD, footer_links=["api"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .download import list_models
 from .faces import FaceDetector
 from .recognizer import Recognizer
 from .types import Face, ImageError, ModelError, ModelInfo, Prediction
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Face", "FaceDetector", "ImageError", "ModelError", "ModelInfo", "Prediction", "Recognizer", "load_model"]
+__all__ = [
+    "Face",
+    "FaceDetector",
+    "ImageError",
+    "ModelError",
+    "ModelInfo",
+    "Prediction",
+    "Recognizer",
+    "list_models",
+    "load_model",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from . import cnns as cnns  # registers the custom networks with timm
+from .download import Place
 from .hub import find_model, read_config, read_info
 from .types import ModelError
 
@@ -146,11 +147,22 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(f"{path} is not a readable safetensors file ({error}). Fetch it again.") from error
 
 
-def load_model(source: str | Path | None = None) -> nn.Module:
+def load_model(
+    source: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> nn.Module:
     """Load a model folder (or Hub repository) as a torch module.
 
     Args:
         source: A folder, a name of the zoo, a Hub id ``owner/name``; None for the default model.
+        revision: Branch, tag or commit on the Hub.
+        cache_dir: Where files of the Hub are kept; None: huggingface_hub's own place.
+        token: Hub token for private repositories.
+        local_files_only: Never ask the network.
 
     Returns:
         The module in eval mode, fp32; input N×C×H×W as `to_array` makes it, output N×labels logits.
@@ -158,10 +170,12 @@ def load_model(source: str | Path | None = None) -> nn.Module:
     Raises:
         ModelError: Nothing there, or the weights do not fit the config exactly.
     """
-    folder = find_model(source, files=("config.json", "model.safetensors"))
-    info = read_info(folder)
-    args = read_config(folder).get("model_args", {})
-    model: nn.Module = timm.create_model(info.architecture, num_classes=len(info.labels), **args)
+    place = Place(revision, cache_dir, token, local_files_only)
+    folder = find_model(source, files=("config.json", "model.safetensors"), place=place)
+    info, config = read_info(folder), read_config(folder)
+    model: nn.Module = timm.create_model(
+        info.architecture, num_classes=len(info.labels), **config.get("model_args", {})
+    )
     weights = _read_weights(folder / "model.safetensors")
     try:
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})

@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .hub import find_model, read_info
+from .download import DEFAULT_PLACE, FileMissing, Place
+from .hub import MEASURED, VARIANTS, fastest_variant, find_model, read_info, read_variants
 from .image import to_array
 from .types import Array, Image, ModelError, ModelInfo
 
@@ -28,14 +29,15 @@ class Classifier(Protocol):
 
 
 class OnnxClassifier:
-    """``onnx/model.onnx`` of a model folder on ONNX Runtime."""
+    """An ONNX file of a model folder on ONNX Runtime."""
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, threads: int | None = None, variant: str = "fp32") -> None:
         """Open the session.
 
         Args:
             folder: A model folder.
             threads: Of ONNX Runtime; None: up to four.
+            variant: Which file: a name of `fer_hub.hub.VARIANTS`.
 
         Raises:
             ModelError: The file is broken, or its output does not fit the labels.
@@ -46,7 +48,7 @@ class OnnxClassifier:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or min(4, os.cpu_count() or 1)
         options.log_severity_level = 3
-        path = folder / "onnx" / "model.onnx"
+        path = folder / VARIANTS[variant]
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a type of its own for every kind of damage
@@ -105,33 +107,68 @@ class TorchClassifier:
         return result
 
 
-RUNTIMES: dict[str, tuple[type[OnnxClassifier] | type[TorchClassifier], tuple[str, ...]]] = {
-    "onnx": (OnnxClassifier, ("config.json", "onnx/model.onnx")),
-    "torch": (TorchClassifier, ("config.json", "model.safetensors")),
-}
-"""Run times by name, each with the files it needs of a model."""
+RUNTIMES = ("onnx", "torch")
 
 
 def load_classifier(
     source: str | os.PathLike[str] | None = None,
     *,
     runtime: str = "onnx",
+    variant: str = "fp32",
     threads: int | None = None,
-    revision: str | None = None,
-    token: str | None = None,
-    local_files_only: bool = False,
+    place: Place = DEFAULT_PLACE,
 ) -> Classifier:
     """Find a model (see `hub.find_model`) and load it.
 
+    Args:
+        source: None for the default model, a name of the zoo, a folder, or a Hub id ``owner/name``.
+        runtime: "onnx" or "torch".
+        variant: Of the ONNX file: "fp32", "fp16", "int8", or "auto" for the one that its publisher measured fastest.
+        threads: Of the run time; None: its default.
+        place: Revision, cache, token of a Hub id.
+
     Raises:
-        ModelError: No such model, or it is broken.
-        ValueError: The run time is unknown.
+        ModelError: No such model or variant, or it is broken.
+        ValueError: The run time or the variant is unknown.
     """
+    _check(runtime, variant)
+    if runtime == "torch":
+        return TorchClassifier(find_model(source, files=("config.json", "model.safetensors"), place=place), threads)
+    if variant == "auto":
+        variant = _fastest(source, place)
+    try:
+        folder = find_model(source, files=("config.json", VARIANTS[variant]), place=place)
+    except FileMissing as error:
+        raise ModelError(_without(source, variant, str(error), place)) from error
+    return OnnxClassifier(folder, threads, variant)
+
+
+def _check(runtime: str, variant: str) -> None:
     if runtime not in RUNTIMES:
         raise ValueError(f"Unknown runtime {runtime!r}. Known: {', '.join(RUNTIMES)}.")
-    kind, files = RUNTIMES[runtime]
-    folder = find_model(source, files=files, revision=revision, token=token, local_files_only=local_files_only)
-    return kind(folder, threads)
+    if variant not in (*VARIANTS, "auto"):
+        raise ValueError(f"Unknown variant {variant!r}. Known: {', '.join(VARIANTS)}, auto.")
+    if runtime == "torch" and variant not in ("fp32", "auto"):
+        raise ValueError(f'variant={variant!r} is an ONNX file; with runtime="torch" there is only fp32.')
+
+
+def _fastest(source: str | os.PathLike[str] | None, place: Place) -> str:
+    try:
+        return fastest_variant(find_model(source, files=("config.json", MEASURED), place=place))
+    except FileMissing:
+        return "fp32"  # of before variants were measured; a missing config is reported by the next step
+
+
+def _without(source: str | os.PathLike[str] | None, variant: str, problem: str, place: Place) -> str:
+    """Why a model lacks a variant, and what it has, if its measurements say so."""
+    try:
+        measured = read_variants(find_model(source, files=("config.json", MEASURED), place=place)) or {}
+    except FileMissing:
+        return problem
+    rows = measured.get("variants", {})
+    why = rows.get(variant, {}).get("why")
+    has = ", ".join(name for name, row in rows.items() if row["published"])
+    return f"{problem} It was not published: {why} It has {has}." if why else f"{problem} It has {has}."
 
 
 def classify(classifier: Classifier, crops: Sequence[Image]) -> NDArray[np.float64]:

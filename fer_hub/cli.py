@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .download import list_models
 from .faces import FaceDetector
-from .hub import find_model, read_info, zoo_models
+from .hub import MEASURED, VARIANTS, find_model, read_info, read_variants, zoo_models
 from .image import SUFFIXES, read
 from .recognizer import Recognizer
 from .types import ImageError, ModelError, Prediction
@@ -45,12 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="name the expression of every face in images")
     predict.add_argument("paths", nargs="+", metavar="PATH", help="image files, folders, globs")
     predict.add_argument("--model", metavar="DIR_OR_REPO", help="default: the embedded model")
+    predict.add_argument("--variant", default="fp32", choices=[*VARIANTS, "auto"], help="ONNX file; default: fp32")
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument("--min-face-size", type=int, default=40, metavar="PIXELS", help="default: 40")
     predict.add_argument("--whole-image", action="store_true", help="take each image as one face, no detection")
     predict.add_argument("--offline", action="store_true", help="never ask the Hub")
     predict.set_defaults(command=_predict)
-    models = commands.add_parser("models", help="list the embedded models")
+    models = commands.add_parser("models", help="list the embedded models, or those of a namespace on the Hub")
+    models.add_argument("namespace", nargs="?", help="user or organisation on the Hub")
     models.add_argument("--json", action="store_true", help="one JSON object a line")
     models.set_defaults(command=_models)
     return parser
@@ -58,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _predict(options: argparse.Namespace) -> int:
     detector = FaceDetector(min_face_size=options.min_face_size)
-    recognizer = Recognizer.from_pretrained(options.model, detector=detector, local_files_only=options.offline)
+    recognizer = Recognizer.from_pretrained(
+        options.model, variant=options.variant, detector=detector, local_files_only=options.offline
+    )
     failed = False
     for given in options.paths:
         try:
@@ -124,26 +129,39 @@ def _files(given: str) -> list[Path]:
 
 
 def _models(options: argparse.Namespace) -> int:
-    for name in zoo_models():
-        info = read_info(find_model(name))
-        test = info.fer.get("metrics", {}).get("test", {})
-        row = {
-            "name": name,
-            "architecture": info.architecture,
-            "input": [info.input.channels, *info.input.size],
-            "labels": list(info.labels),
-            "accuracy": test.get("accuracy"),
-            "n": test.get("n"),
-            "onnx_mb": round((info.path / "onnx" / "model.onnx").stat().st_size / 1e6, 2),
-        }
+    failed = False
+    for name in list_models(options.namespace) if options.namespace else zoo_models():
+        try:
+            row = _model(name)
+        except ModelError as error:
+            failed = _complain(str(error))
+            continue
         _say(json.dumps(row, ensure_ascii=False) if options.json else _model_line(row))
-    return 0
+    return int(failed)
+
+
+def _model(name: str) -> dict[str, Any]:
+    """What a model's small files say of it; the weights are not fetched."""
+    folder = find_model(name, files=("config.json", MEASURED))
+    info, measured = read_info(folder), read_variants(folder) or {}
+    test = info.fer.get("metrics", {}).get("test", {})
+    published = {kind: row for kind, row in measured["variants"].items() if row["published"]}
+    return {
+        "name": name,
+        "architecture": info.architecture,
+        "input": [info.input.channels, *info.input.size],
+        "labels": list(info.labels),
+        "accuracy": test.get("accuracy"),
+        "n": test.get("n"),
+        "onnx_mb": {kind: round(row["bytes"] / 1e6, 2) for kind, row in published.items()},
+    }
 
 
 def _model_line(row: dict[str, Any]) -> str:
     accuracy = f"{row['accuracy']:.2%} of {row['n']}" if row["accuracy"] is not None else "not measured"
     size = "×".join(map(str, row["input"]))
-    return f"{row['name']}: {row['architecture']} {size}, {row['onnx_mb']} MB, test accuracy {accuracy}"
+    files = ", ".join(f"{kind} {megabytes} MB" for kind, megabytes in row["onnx_mb"].items())
+    return f"{row['name']}: {row['architecture']} {size}, {files}, test accuracy {accuracy}"
 
 
 def _say(text: str) -> None:

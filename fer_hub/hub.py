@@ -1,4 +1,4 @@
-"""Where models come from: the zoo, a folder, the Hugging Face Hub; and what their config says."""
+"""Where models come from: the zoo, a folder, the Hugging Face Hub; and what their files say."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .download import DEFAULT_PLACE, FileMissing, Place, fetch, repo_of
 from .labels import canonical_all
 from .types import ALIGNMENTS, INTERPOLATIONS, InputSpec, Margin, ModelError, ModelInfo
 
 ZOO = Path(__file__).parent / "zoo"
 DEFAULT_MODEL = "fer-lite0"
-ONNX_FILES = ("config.json", "onnx/model.onnx")
+VARIANTS = {"fp32": "onnx/model.onnx", "fp16": "onnx/model_fp16.onnx", "int8": "onnx/model_quantized.onnx"}
+"""ONNX files by variant, named as transformers.js looks for them."""
+MEASURED = "onnx/variants.json"
+"""What each variant was measured at, when it was exported."""
+ONNX_FILES = ("config.json", VARIANTS["fp32"])
 
 
 def zoo_models() -> list[str]:
@@ -27,21 +32,18 @@ def find_model(
     source: str | os.PathLike[str] | None = None,
     *,
     files: Sequence[str] = ONNX_FILES,
-    revision: str | None = None,
-    token: str | None = None,
-    local_files_only: bool = False,
+    place: Place = DEFAULT_PLACE,
 ) -> Path:
     """The local folder of a model, fetched from the Hub if need be.
 
     Args:
         source: None for the default model, a name of the zoo, a folder, or a Hub id ``owner/name``.
         files: The files that are needed; only these are fetched.
-        revision: Branch, tag or commit on the Hub.
-        token: Hub token for private repositories.
-        local_files_only: Never ask the network.
+        place: Revision, cache, token of a Hub id.
 
     Raises:
-        ModelError: No such model, or a file is missing from it.
+        FileMissing: A file is missing from it.
+        ModelError: No such model, or it is not to be had.
     """
     name = DEFAULT_MODEL if source is None else os.fspath(source)
     folder = ZOO / name if name in zoo_models() else Path(name)
@@ -53,10 +55,10 @@ def find_model(
                 f"There is no model {name!r}: not a folder, and not in the zoo ({', '.join(zoo_models())}). "
                 "Give one of these, a model folder, or a Hub id like owner/name."
             )
-        folder = _download(name, files, revision, token, local_files_only)
+        return fetch(name, files, place)
     for file in files:
         if not (folder / file).is_file():
-            raise ModelError(f"{name}: {file} is missing. A model folder needs {', '.join(files)}.")
+            raise FileMissing(f"{name}: {file} is missing. A model folder needs {', '.join(files)}.")
     return folder
 
 
@@ -65,26 +67,20 @@ def _is_repo_id(name: str) -> bool:
     return bool(owner and repo) and "/" not in repo and not name.startswith((".", "~")) and "\\" not in name
 
 
-def _download(
-    repo_id: str, files: Sequence[str], revision: str | None, token: str | None, local_files_only: bool
-) -> Path:
-    from huggingface_hub import snapshot_download  # heavy to import, and only needed here
+def read_variants(folder: Path) -> dict[str, Any] | None:
+    """What the ONNX files of a model folder were measured at; None where that was not kept.
 
-    try:
-        folder = snapshot_download(
-            repo_id,
-            revision=revision,
-            token=token,
-            local_files_only=local_files_only,
-            allow_patterns=list(files),
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"{repo_id} is neither a local folder nor to be had from the Hub ({type(error).__name__}: {reason}). "
-            "Check the name, the network and, for a private model, the token."
-        ) from error
-    return Path(folder)
+    Raises:
+        ModelError: The file is broken.
+    """
+    return _read_object(folder / MEASURED) if (folder / MEASURED).is_file() else None
+
+
+def fastest_variant(folder: Path) -> str:
+    """The published variant with the least median latency of one face, as measured at export; fp32 if none was."""
+    rows = (read_variants(folder) or {}).get("variants", {})
+    published = {name: row["latency_ms"]["1"]["p50"] for name, row in rows.items() if row["published"]}
+    return min(published, key=published.__getitem__, default="fp32")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -93,7 +89,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: It is missing, or not a JSON object.
     """
-    path = folder / "config.json"
+    return _read_object(folder / "config.json")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -124,7 +123,7 @@ def _info(folder: Path, config: Mapping[str, Any]) -> ModelInfo:
     if len(labels) != config["num_classes"]:
         raise ValueError(f"num_classes is {config['num_classes']}, but there are {len(labels)} label_names.")
     return ModelInfo(
-        name=folder.name,
+        name=repo_of(folder) or folder.name,
         path=folder,
         architecture=config["architecture"],
         labels=labels,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import overload
 
 from .classifier import Classifier, classify, load_classifier
+from .download import Place
 from .faces import FaceDetector
 from .image import Source, crop, read
 from .types import Face, Image, ImageError, ModelInfo, Prediction
@@ -30,9 +32,11 @@ class Recognizer:
         source: str | os.PathLike[str] | None = None,
         *,
         runtime: str = "onnx",
+        variant: str = "fp32",
         threads: int | None = None,
         detector: FaceDetector | None = None,
         revision: str | None = None,
+        cache_dir: str | Path | None = None,
         token: str | None = None,
         local_files_only: bool = False,
     ) -> Recognizer:
@@ -42,24 +46,21 @@ class Recognizer:
             source: None for the embedded default model, a name of the zoo, a model folder, or a Hub id
                 ``owner/name``.
             runtime: "onnx", or "torch" (needs the extra `torch`).
+            variant: Of the ONNX file: "fp32", "fp16", "int8" where they were published, or "auto" for the one that
+                was measured fastest when it was exported.
             threads: For the model; None: up to four.
             detector: Finds the faces; None: one for faces of 40 pixels and more.
             revision: Branch, tag or commit on the Hub.
+            cache_dir: Where files of the Hub are kept; None: huggingface_hub's own place.
             token: Hub token for private repositories.
             local_files_only: Never ask the network.
 
         Raises:
-            ModelError: No such model, or it is broken.
-            ValueError: The run time is unknown.
+            ModelError: No such model or variant, it is not to be had, or it is broken.
+            ValueError: The run time or the variant is unknown.
         """
-        classifier = load_classifier(
-            source,
-            runtime=runtime,
-            threads=threads,
-            revision=revision,
-            token=token,
-            local_files_only=local_files_only,
-        )
+        place = Place(revision, cache_dir, token, local_files_only)
+        classifier = load_classifier(source, runtime=runtime, variant=variant, threads=threads, place=place)
         return cls(classifier, detector)
 
     @property

@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fer_hub import ModelError, Recognizer
 from fer_hub.classifier import OnnxClassifier, load_classifier
-from fer_hub.hub import DEFAULT_MODEL, ZOO, find_model, read_info, zoo_models
+from fer_hub.download import Place
+from fer_hub.hub import DEFAULT_MODEL, VARIANTS, ZOO, find_model, read_info, zoo_models
 
 CFG = {"input_size": [3, 32, 32], "mean": [0] * 3, "std": [1] * 3, "interpolation": "bicubic"}
 
@@ -54,8 +56,8 @@ def test_what_is_no_model_is_named_with_what_is(source: str, message: str, monke
 
 def test_a_hub_id_without_network_or_cache_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="nobody/nothing is neither a local folder nor to be had from the Hub"):
-        find_model("nobody/nothing", local_files_only=True)
+    with pytest.raises(ModelError, match=r"nobody/nothing \(config.json, onnx/model.onnx\) is not in the cache"):
+        find_model("nobody/nothing", place=Place(local_files_only=True))
 
 
 @pytest.mark.parametrize("file", ["config.json", "onnx/model.onnx"])
@@ -114,3 +116,62 @@ def test_a_cut_safetensors_file_is_refused(folder: Path) -> None:
 def test_an_unknown_runtime_lists_the_known() -> None:
     with pytest.raises(ValueError, match="onnx, torch"):
         load_classifier(runtime="tensorrt")
+
+
+def measured(folder: Path, **milliseconds: float | str) -> None:
+    """Write what each variant was measured at: milliseconds, or the reason why it was not published."""
+    rows = {
+        name: {"published": isinstance(value, float), "why": "" if isinstance(value, float) else value}
+        | {"bytes": 1, "latency_ms": {"1": {"p50": value}}}
+        for name, value in milliseconds.items()
+    }
+    (folder / "onnx" / "variants.json").write_text(json.dumps({"variants": rows}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "wanted"),
+    [
+        ({"fp32": 2.0, "int8": 1.0}, "int8"),
+        ({"fp32": 1.0, "int8": 2.0, "fp16": 3.0}, "fp32"),
+        ({"fp32": 2.0, "int8": "Accuracy falls by 3 points."}, "fp32"),
+        (None, "fp32"),
+    ],
+    ids=["faster", "slower", "not published", "never measured"],
+)
+def test_auto_takes_the_variant_that_was_measured_fastest(
+    folder: Path, milliseconds: dict[str, float | str] | None, wanted: str
+) -> None:
+    for name, file in VARIANTS.items():
+        if name != wanted:
+            (folder / file).unlink(missing_ok=True)  # only the wanted one can be opened
+        elif not (folder / file).exists():
+            shutil.copy(ZOO / DEFAULT_MODEL / VARIANTS["fp32"], folder / file)
+    (folder / "onnx" / "variants.json").unlink(missing_ok=True)
+    if milliseconds:
+        measured(folder, **milliseconds)
+    classifier = load_classifier(folder, variant="auto")
+    assert classifier.logits(np.zeros((1, 3, 96, 96), np.float32)).shape == (1, 7)
+    other = next(name for name in VARIANTS if name != wanted)
+    with pytest.raises(ModelError, match=f"{VARIANTS[other]} is missing"):
+        load_classifier(folder, variant=other)
+
+
+def test_a_variant_that_was_not_published_says_why_and_what_there_is(folder: Path) -> None:
+    (folder / VARIANTS["int8"]).unlink(missing_ok=True)
+    measured(folder, fp32=2.0, fp16=3.0, int8="Accuracy falls by 3 points.")
+    with pytest.raises(
+        ModelError, match=r"is missing.*Accuracy falls by 3 points\. It has fp32, fp16\."
+    ):
+        Recognizer.from_pretrained(folder, variant="int8")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "variant", "message"),
+    [
+        ("onnx", "int4", "Unknown variant 'int4'. Known: fp32, fp16, int8, auto"),
+        ("torch", "int8", 'with runtime="torch" there is only fp32'),
+    ],
+)
+def test_a_variant_that_cannot_be_is_refused(runtime: str, variant: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_classifier(runtime=runtime, variant=variant)

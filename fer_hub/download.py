@@ -1,0 +1,187 @@
+"""Files of the Hugging Face Hub: fetched, found in the cache, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .types import ModelError
+
+TAG = "fer-hub"
+"""The tag by which our repositories are known."""
+LOGIN = "give token=…, set HF_TOKEN, or type: hf auth login"
+AGAIN = "Try again later"
+
+
+class FileMissing(ModelError):
+    """A repository or folder that lacks one file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on the Hub, and how to get there.
+
+    Attributes:
+        revision: Branch, tag or commit; None: the main branch.
+        cache_dir: Folder of the cache; None: huggingface_hub's own.
+        token: For private repositories; None: the one that is logged in.
+        local_files_only: Never ask the network.
+        endpoint: Address of the Hub; None: HF_ENDPOINT, or huggingface.co.
+    """
+
+    revision: str | None = None
+    cache_dir: str | Path | None = None
+    token: str | None = None
+    local_files_only: bool = False
+    endpoint: str | None = None
+
+
+DEFAULT_PLACE = Place()
+
+
+def fetch(repo_id: str, files: Sequence[str], place: Place) -> Path:
+    """The folder in the cache that holds these files of one revision, all of the same commit.
+
+    Where the network fails, what the cache holds is used: that revision, else the newest commit that is complete.
+
+    Raises:
+        FileMissing: The repository has no such file.
+        ModelError: The files are not to be had; the message says which, why, and what to try.
+    """
+    try:
+        folder = _file(repo_id, files[0], place).parents[files[0].count("/")]
+        for file in files[1:]:  # by commit: a push in between must not mix two versions
+            _file(repo_id, file, place, commit=folder.name)
+    except Exception as error:  # the client and its HTTP library raise types of their own for every trouble
+        cached = _complete(repo_id, files, place) if _passes(error) else None
+        if cached is None:
+            raise _explained(error, repo_id, files, place) from error
+        if not place.local_files_only:
+            reason = _reason(error)
+            warnings.warn(f"{repo_id}: the Hub cannot be asked ({reason}); using {cached} instead.", stacklevel=2)
+        return cached
+    return folder
+
+
+def _file(repo_id: str, file: str, place: Place, commit: str | None = None) -> Path:
+    from huggingface_hub import hf_hub_download  # heavy to import, and only needed here
+
+    return Path(
+        hf_hub_download(
+            repo_id,
+            file,
+            revision=commit or place.revision,
+            cache_dir=place.cache_dir,
+            token=place.token,
+            local_files_only=place.local_files_only,
+            endpoint=place.endpoint,
+        )
+    )
+
+
+def _complete(repo_id: str, files: Sequence[str], place: Place) -> Path | None:
+    """The newest commit in the cache that has all the files; only where no revision was asked for."""
+    from huggingface_hub import constants
+
+    cache = Path(place.cache_dir or constants.HF_HUB_CACHE)
+    if place.revision is not None:
+        return None
+    snapshots = (cache / f"models--{repo_id.replace('/', '--')}" / "snapshots").glob("*")
+    whole = [folder for folder in snapshots if all((folder / file).is_file() for file in files)]
+    return max(whole, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
+def repo_of(folder: Path) -> str | None:
+    """The repository whose files lie in this folder of the cache; None for any other folder."""
+    kind, _, name = folder.parent.parent.name.partition("--")
+    return name.replace("--", "/", 1) if kind == "models" and folder.parent.name == "snapshots" else None
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status behind an error; None where no answer came."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if response is not None:
+            return int(response.status_code)
+        error = error.__cause__
+    return None
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the trouble may be over later: no network, a Hub that is overloaded or broken."""
+    from huggingface_hub.errors import HFValidationError
+
+    status = _status(error)
+    return not isinstance(error, HFValidationError) if status is None else status == 429 or status >= 500
+
+
+def _explained(error: Exception, repo_id: str, files: Sequence[str], place: Place) -> ModelError:
+    """The error as a sentence: which repository, which file, what to try."""
+    from huggingface_hub import errors
+
+    what, version = f"{repo_id} ({', '.join(files)})", place.revision or "main"
+    sentences: Mapping[type[Exception], str] = {
+        errors.GatedRepoError: f"{what}: access must be granted first. Ask for it on the model's page, then {LOGIN}.",
+        errors.RepositoryNotFoundError: f"{what}: the Hub has no such repository, or it is private. "
+        f"Check the name; for a private one {LOGIN}.",
+        errors.RevisionNotFoundError: f"{what}: there is no revision {version!r}. Give a branch, tag or commit.",
+        errors.HFValidationError: f"{what}: {_reason(error)} A Hub id is owner/name.",
+    }
+    for kind, sentence in sentences.items():
+        if isinstance(error, kind):
+            return ModelError(sentence)
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return FileMissing(
+            f"{repo_id} has no {_missing(error, files)} at revision {version!r}. A model needs {', '.join(files)} "
+            "(python -m train publish writes them); pickled weights are never opened."
+        )
+    if place.local_files_only:
+        return ModelError(f"{what} is not in the cache. Leave out local_files_only (offline) once, with a network.")
+    return ModelError(f"{what} is not to be had: {_trouble(error)}")
+
+
+def _missing(error: Exception, files: Sequence[str]) -> str:
+    return next((file for file in files if file in str(error)), files[0])
+
+
+def _trouble(error: Exception) -> str:
+    known = {
+        401: f"the Hub does not accept the token (401). To log in, {LOGIN}.",
+        403: f"the Hub refuses access (403). Ask the owner, or {LOGIN}.",
+        429: f"the Hub asks to slow down (429). {AGAIN}.",
+    }
+    status = _status(error)
+    if status is None:
+        return f"the Hub cannot be reached ({_reason(error)}). Check the network (and HF_ENDPOINT)."
+    return known.get(status, f"the Hub answers {status}. {AGAIN}.")
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def list_models(namespace: str, *, token: str | None = None, endpoint: str | None = None) -> list[str]:
+    """Ids of a user's or organisation's models on the Hub that were published by fer_hub (tag ``fer-hub``), sorted.
+
+    Args:
+        namespace: Name of the user or organisation.
+        token: To see private ones, too.
+        endpoint: Address of the Hub; None: HF_ENDPOINT, or huggingface.co.
+
+    Raises:
+        ModelError: The Hub cannot be asked.
+    """
+    from huggingface_hub import HfApi
+
+    ask: partial[Any] = partial(HfApi(endpoint=endpoint, token=token).list_models, author=namespace, filter=TAG)
+    try:
+        return sorted(model.id for model in ask())
+    except Exception as error:  # as in fetch
+        raise ModelError(f"The models of {namespace} cannot be listed: {_trouble(error)}") from error
