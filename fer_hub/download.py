@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from .types import ModelError
 
@@ -15,6 +14,8 @@ TAG = "fer-hub"
 """The tag by which our repositories are known."""
 LOGIN = "give token=…, set HF_TOKEN, or type: hf auth login"
 AGAIN = "Try again later"
+SECRETS = re.compile(r"Bearer.*|(?<=\?)\S+", re.DOTALL)
+"""What no message may repeat: tokens, and the signatures in addresses of files."""
 
 
 class FileMissing(ModelError):
@@ -52,6 +53,7 @@ def fetch(repo_id: str, files: Sequence[str], place: Place) -> Path:
         FileMissing: The repository has no such file.
         ModelError: The files are not to be had; the message says which, why, and what to try.
     """
+    place = replace(place, token=_token(place.token))
     try:
         folder = _file(repo_id, files[0], place).parents[files[0].count("/")]
         for file in files[1:]:  # by commit: a push in between must not mix two versions
@@ -68,13 +70,17 @@ def fetch(repo_id: str, files: Sequence[str], place: Place) -> Path:
 
 
 def _file(repo_id: str, file: str, place: Place, commit: str | None = None) -> Path:
-    from huggingface_hub import hf_hub_download  # heavy to import, and only needed here
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # heavy to import, and only needed here
 
+    revision = commit or place.revision
+    cached = try_to_load_from_cache(repo_id, file, cache_dir=place.cache_dir, revision=revision)
+    if not (place.local_files_only or isinstance(cached, str)):
+        _ask(repo_id, file, revision, place)
     return Path(
         hf_hub_download(
             repo_id,
             file,
-            revision=commit or place.revision,
+            revision=revision,
             cache_dir=place.cache_dir,
             token=place.token,
             local_files_only=place.local_files_only,
@@ -83,13 +89,39 @@ def _file(repo_id: str, file: str, place: Place, commit: str | None = None) -> P
     )
 
 
-def _complete(repo_id: str, files: Sequence[str], place: Place) -> Path | None:
-    """The newest commit in the cache that has all the files; only where no revision was asked for."""
-    from huggingface_hub import constants
+def _token(token: str | None) -> str | None:
+    """The token, without a line end that came with it from a file.
 
-    cache = Path(place.cache_dir or constants.HF_HUB_CACHE)
+    Raises:
+        ModelError: It is none.
+    """
+    token = token.strip() if isinstance(token, str) else token
+    if isinstance(token, str) and not re.fullmatch(r"[!-~]+", token):
+        raise ModelError(f"The token is empty or holds a space or a letter that no token has. To log in, {LOGIN}.")
+    return token
+
+
+def _ask(repo_id: str, file: str, revision: str | None, place: Place) -> None:
+    """Ask for a file that is not in the cache once, with the client's time-out.
+
+    `hf_hub_download` alone would ask a silent Hub six times for a minute each.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    url = hf_hub_url(repo_id, file, revision=revision, endpoint=place.endpoint)
+    get_hf_file_metadata(url, token=place.token, timeout=constants.HF_HUB_ETAG_TIMEOUT, endpoint=place.endpoint)
+
+
+def _complete(repo_id: str, files: Sequence[str], place: Place) -> Path | None:
+    """The snapshot of the revision in the cache, if it is whole; else, if none was asked for, the newest that is."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    found = [try_to_load_from_cache(repo_id, file, place.cache_dir, place.revision) for file in files]
+    if all(isinstance(path, str) for path in found):
+        return Path(str(found[0])).parents[files[0].count("/")]
     if place.revision is not None:
         return None
+    cache = Path(place.cache_dir or constants.HF_HUB_CACHE)
     snapshots = (cache / f"models--{repo_id.replace('/', '--')}" / "snapshots").glob("*")
     whole = [folder for folder in snapshots if all((folder / file).is_file() for file in files)]
     return max(whole, key=lambda folder: folder.stat().st_mtime, default=None)
@@ -152,9 +184,12 @@ def _trouble(error: Exception) -> str:
     known = {
         401: f"the Hub does not accept the token (401). To log in, {LOGIN}.",
         403: f"the Hub refuses access (403). Ask the owner, or {LOGIN}.",
+        404: "the address is not one of a Hub (404). Check the name and HF_ENDPOINT.",
         429: f"the Hub asks to slow down (429). {AGAIN}.",
     }
     status = _status(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"the cache cannot be used ({error}). Give another cache_dir=…, or set HF_HOME."
     if status is None:
         return f"the Hub cannot be reached ({_reason(error)}). Check the network (and HF_ENDPOINT)."
     return known.get(status, f"the Hub answers {status}. {AGAIN}.")
@@ -164,7 +199,7 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return SECRETS.sub("…", text.splitlines()[0]) if text else type(error).__name__
 
 
 def list_models(namespace: str, *, token: str | None = None, endpoint: str | None = None) -> list[str]:
@@ -178,10 +213,13 @@ def list_models(namespace: str, *, token: str | None = None, endpoint: str | Non
     Raises:
         ModelError: The Hub cannot be asked.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, paginate  # type: ignore[attr-defined]  # in its lazy exports
 
-    ask: partial[Any] = partial(HfApi(endpoint=endpoint, token=token).list_models, author=namespace, filter=TAG)
-    try:
-        return sorted(model.id for model in ask())
+    url, asked = f"{endpoint or constants.ENDPOINT}/api/models", {"author": namespace, "filter": TAG}
+    headers = build_hf_headers(token=_token(token))
+    try:  # HfApi.list_models has no time-out
+        rows = paginate(url, params=asked, headers=headers, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        return sorted(row["id"] for row in rows)
     except Exception as error:  # as in fetch
         raise ModelError(f"The models of {namespace} cannot be listed: {_trouble(error)}") from error

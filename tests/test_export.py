@@ -17,12 +17,12 @@ from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from fer_hub.backbones import load_model
-from fer_hub.classifier import OnnxClassifier, load_classifier
+from fer_hub.backbones import BACKBONES, build, load_model
+from fer_hub.classifier import OnnxClassifier, load_classifier, softmax
 from fer_hub.hub import read_info
 from fer_hub.image import to_array
-from fer_hub.types import ModelError
-from train import data, export, loop
+from fer_hub.types import InputSpec, ModelError
+from train import data, export, graphs, loop, measure
 
 FILES = {
     "README.md",
@@ -30,6 +30,7 @@ FILES = {
     "model.safetensors",
     "metrics.json",
     "onnx/model.onnx",
+    "onnx/variants.json",
     "figures/confusion.png",
     "figures/confusion_counts.png",
     "figures/roc.png",
@@ -107,23 +108,45 @@ def test_config_is_what_the_run_was(toy_model: Path) -> None:
     config, result = (json.loads((toy_model / name).read_text()) for name in ("config.json", "metrics.json"))
     assert config["architecture"] == "test_resnet"
     assert config["label_names"] == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-    assert config["fer"]["temperature"] == result["temperature"] == read_info(toy_model).temperature
+    folded = result.get("temperature_folded", False)
+    assert (
+        config["fer"]["temperature"] == read_info(toy_model).temperature == (1.0 if folded else result["temperature"])
+    )
+    fitted = {"temperature": result["temperature"], "folded": folded, "fitted_on": "validation"}
+    assert config["fer"]["calibration"] == fitted
     assert config["fer"]["metrics"]["test"]["accuracy"] == result["test"]["accuracy"]
     assert config["fer"]["face_margin"].keys() == {"scale", "shift_x", "shift_y"}
     assert {config["fer"][name] for name in ("protocol", "sampling", "loss")} == {"as-given", "none", "cross-entropy"}
 
 
-def test_filters_are_stored_in_half_precision_in_both_files(model: Path) -> None:
+def test_matrices_are_stored_in_half_precision_in_both_files_but_for_the_head(model: Path) -> None:
+    head = export.head_weights(load_model(model))
+    assert head == {"fc.weight", "fc.bias"}
     with safe_open(model / "model.safetensors", "pt") as file:
         kinds = {
             name: (file.get_slice(name).get_dtype(), len(file.get_slice(name).get_shape())) for name in file.keys()
         }
-    assert {kind for kind, axes in kinds.values() if axes > 1} == {"F16"}
-    assert {kind for kind, axes in kinds.values() if axes == 1} == {"F32"}
+    assert {kind for name, (kind, axes) in kinds.items() if axes > 1 and name not in head} == {"F16"}
+    assert {kind for name, (kind, axes) in kinds.items() if axes == 1 or name in head} == {"F32"}
     stored = onnx.load(model / "onnx" / "model.onnx").graph.initializer
-    filters = [tensor for tensor in stored if len(tensor.dims) > 1 and tensor.data_type != TensorProto.INT64]
-    assert {tensor.data_type for tensor in filters} == {TensorProto.FLOAT16}
-    assert len(filters) == sum(axes > 1 for _, axes in kinds.values())
+    matrices = {t.name: t.data_type for t in stored if len(t.dims) > 1 and t.data_type != TensorProto.INT64}
+    assert len(matrices) == sum(axes > 1 for _, axes in kinds.values())
+    assert matrices.pop("fc.weight") == TensorProto.FLOAT
+    assert set(matrices.values()) == {TensorProto.FLOAT16}
+
+
+def test_what_half_precision_does_not_hold_is_stored_as_it_is(toy_model: Path, tmp_path: Path) -> None:
+    network, spec = load_model(toy_model), read_info(toy_model).input
+    network.conv1[0].weight.data *= 1.0003  # type: ignore[index, operator, union-attr]
+    network.conv1[3].weight.data.flatten()[0] = 1e6  # type: ignore[index, operator, union-attr]  # infinite in half
+    export.write_weights(network, tmp_path / "model.safetensors")
+    export.write_onnx(network, spec, {}, tmp_path / "model.onnx")
+    stored, values = load_file(tmp_path / "model.safetensors"), pixels(toy_model)
+    assert all(torch.equal(stored[name].to(weight.dtype), weight) for name, weight in network.state_dict().items())
+    assert {str(stored[name].dtype) for name in ("conv1.0.weight", "conv1.3.weight")} == {"torch.float32"}
+    assert stored["layer1.0.conv1.weight"].dtype == torch.float16
+    expected = logits(network, values)
+    np.testing.assert_allclose(measure.session(tmp_path / "model.onnx", 1)(values), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_result_scores_the_stored_weights(toy_model: Path, toy_csv: Path) -> None:
@@ -133,26 +156,89 @@ def test_the_result_scores_the_stored_weights(toy_model: Path, toy_csv: Path) ->
     assert (found == test.labels).mean() == pytest.approx(result["test"]["accuracy"], abs=1e-9)
 
 
-def test_an_onnx_file_of_other_weights_is_refused(model: Path) -> None:
-    images, other = [toy_picture(i, np.random.default_rng(i)) for i in range(7)], load_model(model)
-    spec = read_info(model).input
-    assert export.check_parity(other, spec, model, np.stack(images)) <= export.PARITY
-    with torch.no_grad():
-        other.get_classifier().bias += 1e-3  # type: ignore[operator, union-attr]
-    with pytest.raises(export.ParityError, match=r"differ by up to 1\.00e-03; at most 0\.0001 is allowed"):
-        export.check_parity(other, spec, model, np.stack(images))
+TORCH = np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 2.0 - 5e-5]], dtype=np.float32)
+"""Logits of two images; the second is a tie to within what is allowed."""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ([[0, 0, 0], [0, 0, 0]], None),
+        ([[9e-5, 0, -9e-5], [0, 0, 0]], None),
+        ([[0, 0, 0], [0, -4e-5, 4e-5]], None),  # another label, but of a tie
+        ([[0, 0, 0], [0, -8e-5, 8e-5]], None),
+        ([[0, 1e-3, 0], [0, 0, 0]], r"onnx/model\.onnx: .* differ by up to 1\.00e-03; at most 0\.0001 is allowed"),
+        ([[0, float("nan"), 0], [0, 0, 0]], r"differ by up to nan"),
+        ([[0, 0, 0], [float("inf"), 0, 0]], r"differ by up to inf"),
+    ],
+)
+def test_an_onnx_file_must_give_torchs_logits(change: list[list[float]], message: str | None) -> None:
+    found = TORCH + np.array(change, dtype=np.float32)
+    if message is None:
+        measure.check_parity(found, TORCH)
+    else:
+        with pytest.raises(export.ParityError, match=message):
+            measure.check_parity(found, TORCH)
+
+
+def test_another_label_that_is_no_tie_is_refused() -> None:
+    torch_side = np.array([[0.0, 2.0, 2.0 - 1.5e-4]], dtype=np.float32)
+    with pytest.raises(export.ParityError, match="it names other labels than torch on 1 of 1 images"):
+        measure.check_parity(torch_side + np.array([[0, -9e-5, 9e-5]], dtype=np.float32), torch_side)
+
+
+class Pretender(torch.nn.Module):
+    """A network that shows the exporter another function than the one that it computes."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.num_features = network.num_features
+        self.pretrained_cfg = network.pretrained_cfg
+
+    def get_classifier(self) -> torch.nn.Module:
+        return self.network.get_classifier()  # type: ignore[operator, no-any-return]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.network(x)
+        return logits + 1e-3 if torch.compiler.is_exporting() else logits
 
 
 def test_a_failed_export_leaves_the_folder_as_it_was(copy: Path, toy_csv: Path) -> None:
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     result = json.loads((copy / "metrics.json").read_text())
-    splits, unrounded = data.load("as-given", toy_csv), load_model(copy)
-    with torch.no_grad():
-        for weight in unrounded.parameters():
-            weight *= 1.0003  # no longer what half precision can hold
-    with pytest.raises(export.ParityError):
-        export.write_model_folder(copy, unrounded, read_info(copy).input, splits, result, np.eye(60, 7))
+    splits, network = data.load("as-given", toy_csv), Pretender(load_model(copy))
+    with pytest.raises(export.ParityError, match=r"differ by up to 1\.0\de-03"):
+        export.write_model_folder(copy, network, read_info(copy).input, splits, result, np.eye(60, 7))
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_leaves_the_measurements_of_its_default_file(toy_model: Path) -> None:
+    found = json.loads((toy_model / "onnx" / "variants.json").read_text())
+    (name, row), size = *found["variants"].items(), (toy_model / "onnx" / "model.onnx").stat().st_size
+    accuracy = json.loads((toy_model / "metrics.json").read_text())["validation"]["accuracy"]
+    assert (name, row["bytes"], row["published"], row["why"]) == ("fp32", size, True, "")
+    assert (row["same_label"], row["accuracy"], found["reference_accuracy"]) == (1.0, accuracy, accuracy)
+    assert 0 <= row["max_logit_difference"] <= export.PARITY
+    assert row["latency_ms"].keys() == {"1", "16"}
+    assert (found["split"], found["n"], found["simplification"]) == ("validation", 60, None)
+
+
+def test_a_folded_temperature_gives_the_probabilities_that_dividing_gives(model: Path) -> None:
+    values, network = pixels(model), load_model(model)
+    divided = softmax(logits(network, values), 1.7)
+    assert export.fold_temperature(network, 1.7)
+    np.testing.assert_allclose(softmax(logits(network, values)), divided, atol=1e-6)
+    assert export.calibration(1.7, True)["temperature"] == 1.0
+
+
+def test_a_head_that_is_not_one_linear_layer_is_left_alone(toy_model: Path) -> None:
+    network = load_model(toy_model)
+    network.fc = torch.nn.Sequential(network.fc)
+    before = [weight.clone() for weight in network.parameters()]
+    assert not export.fold_temperature(network, 1.7)
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+    assert export.calibration(1.7, False)["temperature"] == 1.7
 
 
 @pytest.mark.parametrize(
@@ -185,10 +271,46 @@ def test_weights_cut_short_are_refused(copy: Path) -> None:
         load_model(copy)
 
 
-def test_rounding_leaves_vectors_and_counters_alone() -> None:
-    weights = {"w": torch.full((2, 2), 1 / 3), "b": torch.full((2,), 1 / 3), "n": torch.tensor(7)}
-    rounded = export.rounded(weights)
-    assert torch.equal(rounded["w"], torch.full((2, 2), 1 / 3).half().float())
-    assert not torch.equal(rounded["w"], weights["w"])
+def test_rounding_leaves_vectors_counters_and_the_head_alone() -> None:
+    third = torch.full((2, 2), 1 / 3)
+    weights = {"w": third, "fc.weight": third, "b": torch.full((2,), 1 / 3), "n": torch.tensor(7)}
+    rounded = export.rounded(weights, {"fc.weight"})
+    assert torch.equal(rounded["w"], third.half().float())
+    assert not torch.equal(rounded["w"], third)
+    assert torch.equal(rounded["fc.weight"], third)
     assert torch.equal(rounded["b"], weights["b"])
     assert rounded["n"].dtype == torch.int64
+
+
+def shaken(name: str) -> torch.nn.Module:
+    """A network of the registry whose norms do something and whose logits differ from image to image."""
+    torch.manual_seed(0)
+    network = build(name, 7)
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0  # so that the norms hold the statistics of this batch
+    network.train()(torch.randn(8, len(BACKBONES[name]["mean"]), 80, 80))
+    torch.nn.init.normal_(network.get_classifier().weight, std=0.1)  # type: ignore[operator]
+    network.load_state_dict(export.rounded(network.state_dict(), export.head_weights(network)))
+    return network.eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_is_exported_simplified_and_exact(name: str, tmp_path: Path) -> None:
+    network, (mean, std) = shaken(name), (BACKBONES[name]["mean"], BACKBONES[name]["std"])
+    spec = InputSpec((80, 80), len(mean), mean, std, "bicubic", grey=True)
+    plain = graphs.translated(network, spec)
+    simple, folded = graphs.simplified(plain), graphs.simplified(plain, fold_norms=True)
+    graphs.write(graphs.halved(simple), {"name": name}, tmp_path / "model.onnx")
+    values = torch.randn(3, spec.channels, *spec.size).numpy()
+    expected = logits(network, values)
+    assert np.ptp(expected, axis=0).max() > 1e-2  # the images are told apart
+    for model in (tmp_path / "model.onnx", folded):
+        np.testing.assert_allclose(measure.session(model, 1)(values), expected, atol=export.PARITY)
+    kinds = [{node.op_type for node in graph.graph.node} for graph in (plain, simple)]
+    assert not {"CastLike", "Expand", "Shape", "Constant"} & kinds[1] - {"Cast"}
+    assert len(folded.graph.node) < len(plain.graph.node)
+    matrices = [t for t in simple.graph.initializer if len(t.dims) > 1 and t.data_type == TensorProto.FLOAT]
+    assert [t.name for t in matrices] == [n for n in export.head_weights(network) if n.endswith("weight")]
+    assert simple.graph.input[0].type.tensor_type.shape.dim[0].dim_param

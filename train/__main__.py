@@ -18,6 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leaderboard": ("train.leaderboard:rebuild", "write a sweep's tables and figure anew from its result files"),
     "audit": ("train.audit:audit", "look for duplicates, leaks, conflicting and wrong labels in the data"),
     "evaluate": ("train.evaluate:evaluate", "score a model folder again, from ONNX and from safetensors"),
+    "export": ("train.export_command:export", "write every ONNX variant of a model and measure it"),
+    "publish": ("train.publishing.model:publish", "put a model on the Hub"),
+    "publish sweep": ("train.publishing.sweep:publish_sweep", "all runs of a sweep, or the best of each backbone"),
+    "publish space": ("train.publishing.space:publish_space", "the app, as a Space"),
     "margin": ("train.margin:fit", "fit the margin around detected faces on the training images"),
     "report": ("train.cards:report", "write the zoo's cards and the README's table from the result files"),
     "bench": ("train.bench:bench", "time detector, models, training loop and data side beside their alternatives"),
@@ -74,7 +78,7 @@ def find(name: str, arguments: Sequence[str]) -> Callable[..., Any]:
 
 def usage() -> str:
     """The commands, a line each."""
-    lines = [f"  {name:12} {what}" for name, (_, what) in COMMANDS.items()]
+    lines = [f"  {name:14} {what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join(["python -m train COMMAND [--help]", "", *lines])
 
 
@@ -84,10 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(usage())
         return 0
-    if given[0] not in COMMANDS:
-        print(f"error: Unknown command {given[0]!r}.\n{usage()}", file=sys.stderr)
+    words = 2 if " ".join(given[:2]) in COMMANDS else 1
+    name = " ".join(given[:words])
+    if name not in COMMANDS:
+        print(f"error: Unknown command {name!r}.\n{usage()}", file=sys.stderr)
         return 2
-    return call(given[0], given[1:])
+    return call(name, given[words:])
 
 
 def call(name: str, arguments: Sequence[str]) -> int:

@@ -7,16 +7,20 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
 from fer_hub.hub import ZOO, zoo_models
 
+from . import card_data
+from .data import PROTOCOLS
 from .run_folder import write_bytes
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT / "model_cards"
+RELATIVE = re.compile(r"\]\((?![a-z]+:|#|/)([\w./-]+\.\w+)\)")
+"""A link of Markdown to a file beside it."""
 BEGIN, END = "<!-- results: written by python -m train report -->", "<!-- end of results -->"
 
 
@@ -30,21 +34,90 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML
     )
+    environment.policies["json.dumps_kwargs"] = {"default": str}  # str of a missing value says which it is
     return environment.get_template(template).render(**values)
 
 
-def model_card(name: str, config: dict[str, Any], result: dict[str, Any], onnx_bytes: int) -> str:
-    """The card of a model folder (its README.md)."""
+class Sibling(NamedTuple):
+    """Another model of the same grid, for the comparison."""
+
+    name: str
+    link: str | None
+    """URL of its repository, if it has one."""
+    result: dict[str, Any]
+    """Its metrics.json."""
+
+
+def model_card(
+    folder: Path, *, repo_id: str | None = None, siblings: Sequence[Sibling] = (), collection: str | None = None
+) -> str:
+    """The card of a model folder (its README.md), from the files that lie in it: written after all others.
+
+    Args:
+        folder: With config.json, metrics.json, onnx/variants.json and, if they were drawn, figures/.
+        repo_id: The repository that the card is for; None: the folder itself.
+        siblings: Models to compare it with; this one may be among them.
+        collection: URL of the collection that holds them all.
+
+    Raises:
+        ValueError: A file is missing, or a figure that the card needs is missing from it.
+    """
+    files = card_data.read_folder(folder)
+    names = card_data.names_of(folder, repo_id)
+    try:
+        return _card(files, names, card_data.figures_of(folder), repo_id, siblings, collection)
+    except (KeyError, jinja2.UndefinedError) as error:
+        raise ValueError(
+            f"The card of {folder} cannot be written: a figure is missing from its JSON files ({error}). "
+            f"Run: python -m train export {folder}"
+        ) from error
+
+
+def _card(
+    files: dict[str, dict[str, Any]],
+    names: card_data.Names,
+    figures: Sequence[str],
+    repo_id: str | None,
+    siblings: Sequence[Sibling],
+    collection: str | None,
+) -> str:
+    config, result = files["config"], files["result"]
+    dataset = about_dataset(config["fer"]["dataset"])
     return render(
         "model.md.j2",
-        name=name,
-        config=config,
+        **files,
+        names=names,
+        repo_id=repo_id,
+        figures=figures,
         fer=config["fer"],
-        result=result,
         run=result["config"],
-        dataset=about_dataset(config["fer"]["dataset"]),
-        onnx_mb=onnx_bytes / 1e6,
+        protocol=PROTOCOLS[result["config"]["protocol"]].about,
+        splits=card_data.splits_of(result["config"]["protocol"]),
+        dataset=dataset,
+        front_matter=card_data.front_matter(names.title, config, result, dataset).to_yaml(),
+        snippets=snippets(names, repo_id, config),
+        rows=comparison(names.title, result, siblings),
+        collection=collection,
+        recipe=card_data.recipe(result, names.title),
     )
+
+
+def snippets(names: card_data.Names, repo_id: str | None, config: dict[str, Any]) -> dict[str, str]:
+    """The code by which a model is used, by the name of its template."""
+    from fer_hub.cnns import default_cfgs  # here: it loads torch
+
+    values: dict[str, Any] = {"source": names.source, "timm_source": names.timm_source, "repo_id": repo_id}
+    values |= {"config": config, "fer": config["fer"], "custom": config["architecture"] in default_cfgs}
+    return {
+        name: render(f"snippets/{name}.j2", **values).strip()
+        for name in ("fer_hub.py", "timm.py", "onnxruntime.py", "browser.html")
+    }
+
+
+def comparison(name: str, result: dict[str, Any], siblings: Sequence[Sibling]) -> list[Sibling]:
+    """This model (without a link) and its siblings, best on validation first: test results choose nothing."""
+    rows = [row for row in siblings if row.name != name and row.result != result]
+    return sorted([Sibling(name, None, result), *rows], key=lambda row: -row.result["validation"]["accuracy"])
 
 
 def about_dataset(name: str) -> dict[str, str]:
@@ -57,14 +130,17 @@ def write_zoo_cards() -> list[Path]:
     """Write the card of every embedded model into its folder and under model_cards/."""
     written = []
     for name in zoo_models():
-        folder = ZOO / name
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        card = model_card(name, config, read_result(folder), (folder / "onnx" / "model.onnx").stat().st_size)
-        copy = card.replace("](figures/", f"](../fer_hub/zoo/{name}/figures/")
-        for path, text in ((folder / "README.md", card), (TEMPLATES / f"{name}.md", copy)):
+        card = model_card(ZOO / name)
+        copy = relocated(card, f"../fer_hub/zoo/{name}/")
+        for path, text in ((ZOO / name / "README.md", card), (TEMPLATES / f"{name}.md", copy)):
             write_bytes(path, text.encode())
             written.append(path)
     return written
+
+
+def relocated(card: str, prefix: str) -> str:
+    """A card for another place: the prefix before every relative link."""
+    return RELATIVE.sub(lambda link: f"]({prefix}{link[1]})", card)
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-PLACES = ("out", "checkpoint_every", "log_with")
+PLACES = ("out", "checkpoint_every", "log_with", "emissions")
 """Fields that say where and how a run is kept, not what it computes: they may differ when it resumes."""
 
 REGISTRIES = {
@@ -141,6 +141,8 @@ class RunConfig:
     """Steps between checkpoints inside an epoch; one is written after every epoch, too."""
     log_with: Literal["none", "tensorboard", "trackio"] = "none"
     """Also log every epoch there, through accelerate."""
+    emissions: str | None = None
+    """Measure CO₂ with codecarbon: the country whose electricity is used, three letters (TUR, DEU …)."""
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have, before anything is read or written."""

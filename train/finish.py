@@ -33,11 +33,13 @@ def finish(trainer: Trainer) -> dict[str, Any]:
         return {}
     out, splits = trainer.config.out, trainer.splits
     model = trainer.ema.module
-    model.load_state_dict(export.rounded(load_file(out / run_folder.BEST)))
+    model.load_state_dict(export.rounded(load_file(out / run_folder.BEST), export.head_weights(model)))
     logits = {name: _logits(trainer, split) for name, split in scored_splits(trainer).items()}
     temperature = fit_temperature(logits["validation"], splits.validation.labels)
+    model = model.float().cpu()
     result = _result(trainer, logits, temperature)
-    export.write_model_folder(out / run_folder.MODEL, model.float().cpu(), trainer.spec, splits, result, logits["test"])
+    result["temperature_folded"] = export.fold_temperature(model, temperature)
+    export.write_model_folder(out / run_folder.MODEL, model, trainer.spec, splits, result, logits["test"])
     figures.draw_run(out, run_folder.read_epochs(out), result["best_epoch"])
     probabilities = softmax(logits["test"], temperature)
     pictures.draw_pictures(out, splits.test.images, splits.test.labels, probabilities, splits.labels)
@@ -84,7 +86,14 @@ def _result(trainer: Trainer, logits: dict[str, metrics.Floats], temperature: fl
         "seconds": round(progress.seconds, 1),
         "images_per_second": round(trainer.steps * config.batch_size * progress.epoch / max(progress.seconds, 1e-9), 1),
         "machine": machine(trainer.accelerator),
+        "emissions": emissions(trainer),
     }
+
+
+def emissions(trainer: Trainer) -> dict[str, Any] | None:
+    """Grams of CO₂-equivalent that the main process's machine caused, if they were measured."""
+    country = trainer.config.emissions
+    return {"grams": trainer.progress.grams, "country": country, "source": "codecarbon"} if country else None
 
 
 def machine(accelerator: Accelerator) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_hub.classifier import softmax
+from fer_hub.hub import read_info
 
 from . import duplicates, run_folder
 from .config import RunConfig
@@ -66,9 +67,10 @@ def predictions(images: duplicates.Images, labels: duplicates.Integers, names: S
         train, validation, test = (Split(images[part], labels[part], rows=part) for part in parts)
         config = run_config(folds, number)
         print(f"fold {number + 1}/{folds.count}: {len(train)} rows to learn from, {len(test)} to predict", flush=True)
-        run = loop.train(config, splits=Data(space, tuple(names), train, validation, test, dataset))
-        logits = evaluate.model_logits(str(config.out / run_folder.MODEL), "torch", test)
-        result[parts[2]] = softmax(logits, run["temperature"])
+        loop.train(config, splits=Data(space, tuple(names), train, validation, test, dataset))
+        folder = config.out / run_folder.MODEL
+        logits = evaluate.model_logits(str(folder), "torch", test)
+        result[parts[2]] = softmax(logits, read_info(folder).temperature)
     return result
 
 

@@ -20,7 +20,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from . import augment, finish, metrics, network, run_folder, start
+from . import augment, emissions, finish, metrics, network, run_folder, start
 from .batches import Batches
 from .config import RunConfig, to_json
 from .data import Data
@@ -44,6 +44,7 @@ class Trainer:
         self.deadline = math.inf if deadline is None else deadline
         self.spec = network.input_spec(config)
         self.progress, self.signals = Progress(), Signals()
+        self.meter = emissions.Meter(config.emissions if accelerator.is_main_process else None)
         self.rows = len(self.order(0))
         self.steps = self.rows // config.batch_size
         if not self.steps:
@@ -81,7 +82,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             run_folder.keep_epochs(self.config.out, self.progress.epoch)
             start.draw(self)
-        with self.signals, self._bar() as bar:
+        with self.signals, self.meter, self._bar() as bar:
             while not self._enough():
                 loss = self._train_epoch(self.progress.epoch, bar)
                 scores = self._validate()
@@ -212,6 +213,7 @@ class Trainer:
         return logits
 
     def _checkpoint(self) -> None:
+        self.progress.grams += self.meter.take()
         temporary = self.config.out / f"{run_folder.STATE}.tmp"
         if self.accelerator.is_main_process:
             shutil.rmtree(temporary, ignore_errors=True)

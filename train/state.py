@@ -22,6 +22,7 @@ class Progress:
     best: float = float("-inf")
     best_epoch: int = -1
     seconds: float = 0.0
+    grams: float = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """All fields."""

@@ -1,0 +1,187 @@
+"""`python -m train publish`: a model folder becomes a repository on the Hub, in one commit or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import tyro
+from huggingface_hub import HfApi
+
+from fer_hub import __version__
+from fer_hub.hub import ZOO, zoo_models
+
+from . import cards, hub_collection, run_folder
+from .cards import Sibling
+from .hub_account import account_problems, name_problems
+from .hub_errors import PublishError, scrubbed
+from .hub_repo import Content, Repo, client
+from .hub_upload import Done, Plan, Wish, plan, upload
+from .publish_checks import card_problems, folder_problems
+
+FILES = ("config.json", "metrics.json", "model.safetensors", "onnx/*.onnx", "onnx/variants.json", "figures/*.png")
+OWNED = ("onnx/", "figures/")
+
+
+@dataclass(frozen=True)
+class PublishConfig:
+    """Put a model on the Hub. `publish sweep` and `publish space` are commands of their own."""
+
+    source: tyro.conf.Positional[str]
+    """A run's folder, a model folder or a name of the zoo."""
+    repo_id: str
+    """owner/name."""
+    private: bool = False
+    """A new repository is private; one that is public is refused."""
+    tag: str | None = None
+    """Name this version, e.g. v1. An existing tag is never moved."""
+    create_pr: bool = False
+    """Propose the files in a pull request; nothing on the main branch changes."""
+    collection: str | None = None
+    """Title or slug of a collection that is to hold it; one with a new title is made. Not with --create-pr."""
+    force: bool = False
+    """Also into a repository that fer_hub did not make."""
+    message: str | None = None
+    """Of the commit."""
+    dry_run: bool = False
+    """Check everything and list what would be sent."""
+
+
+class Asked(NamedTuple):
+    """How a model is to be published."""
+
+    private: bool = False
+    tag: str | None = None
+    create_pr: bool = False
+    collection: str | None = None
+    force: bool = False
+    message: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is to be published, where and how."""
+
+    repo: Repo
+    folder: Path
+    asked: Asked
+    siblings: Sequence[Sibling] = ()
+
+    def planned(self, collection: str | None, compare: bool = True) -> tuple[Plan, list[str]]:
+        """What it comes to, and what is wrong with its card.
+
+        Args:
+            collection: Page that the card links to.
+            compare: False: do not ask the Hub.
+        """
+        card, problems = self._card(collection)
+        found = sorted(path for pattern in FILES for path in self.folder.glob(pattern))
+        files: dict[str, Content] = {path.relative_to(self.folder).as_posix(): path for path in found}
+        name, asked = self.repo.id.rpartition("/")[2], self.asked
+        message = asked.message or f"Publish {name} with fer_hub {__version__}"
+        wish = Wish(card | files, OWNED, message, asked.private, asked.tag, asked.create_pr, asked.force)
+        return plan(self.repo, wish, compare), problems
+
+    def _card(self, collection: str | None) -> tuple[dict[str, Content], list[str]]:
+        try:
+            text = cards.model_card(self.folder, repo_id=self.repo.id, siblings=self.siblings, collection=collection)
+        except ValueError as error:
+            return {}, [str(error)]
+        return {"README.md": text.encode()}, card_problems(text)
+
+
+def publish(config: PublishConfig) -> None:
+    """Put a model on the Hub: checks first, then one commit.
+
+    Raises:
+        PublishError: It cannot be published, or a step failed; the message says what is on the Hub now.
+        ValueError: There is no such model.
+    """
+    publish_model(config.source, config.repo_id, Asked(*(getattr(config, name) for name in Asked._fields)))
+
+
+def publish_model(
+    source: str | Path,
+    repo_id: str,
+    asked: Asked = Asked(),  # noqa: B008 (immutable)
+    *,
+    siblings: Sequence[Sibling] = (),
+    api: HfApi | None = None,
+) -> Done | None:
+    """Check a model, and bring its repository to the same content.
+
+    Args:
+        source: A run's folder, a model folder or a name of the zoo.
+        repo_id: owner/name.
+        asked: How.
+        siblings: Models that its card compares it with.
+        api: The client; None: as HF_ENDPOINT and HF_TOKEN say.
+
+    Returns:
+        What is on the Hub now; None for a dry run.
+
+    Raises:
+        PublishError: It cannot be published, or a step failed; the message says what is on the Hub now.
+        ValueError: There is no such model.
+    """
+    model = Model(Repo(api or client(), repo_id), model_folder(source), asked, siblings)
+    problems = [*name_problems(repo_id), *folder_problems(model.folder)]
+    online = [*account_problems(model.repo.api, repo_id, asked.create_pr)] if repo_id.count("/") == 1 else []
+    link = None if online else hub_collection.link(model.repo.api, asked.collection, repo_id)
+    planned, wrong = model.planned(link, compare=not online)
+    if asked.dry_run:
+        print(planned.listing())
+    refuse(model.repo.api, repo_id, [*problems, *wrong, *online, *planned.problems])
+    if asked.dry_run:
+        return None
+    if asked.collection is None or asked.create_pr:
+        return upload(planned)
+    return _into_collection(model, planned, asked.collection, link)
+
+
+def _into_collection(model: Model, planned: Plan, title: str, link: str | None) -> Done:
+    """The same for a model that belongs to a collection, which is made first: the card links to it."""
+    repo = model.repo
+    collection = hub_collection.ensure(repo.api, title, repo.id, model.asked.private)
+    page = hub_collection.page(repo.api, collection)
+    if page != link:  # it was made just now
+        planned, wrong = model.planned(page)
+        refuse(repo.api, repo.id, [*wrong, *planned.problems])
+    done = upload(planned)
+    hub_collection.add(repo, collection)
+    return done
+
+
+def refuse(api: HfApi, name: str, problems: Sequence[str]) -> None:
+    """Stop where there are problems.
+
+    Raises:
+        PublishError: There are; all are named.
+    """
+    if problems:
+        lines = [f"{name} cannot be published:", *(f"  - {each}" for each in problems)]
+        raise PublishError(scrubbed("\n".join(lines), api))
+
+
+def model_folder(source: str | Path) -> Path:
+    """The model folder that is meant: of a finished run, itself, or of the zoo.
+
+    Raises:
+        ValueError: There is none.
+    """
+    name, folder = str(source), Path(source)
+    if name in zoo_models():
+        return ZOO / name
+    if (folder / run_folder.MODEL).is_dir() and (folder / run_folder.CONFIG).is_file():
+        if run_folder.result_of(folder) is None:
+            raise ValueError(f"{folder} is a run that is not finished. The command that began it goes on with it.")
+        return folder / run_folder.MODEL
+    if (folder / "config.json").is_file():
+        return folder
+    raise ValueError(
+        f"{name} is no model: give the folder of a finished run (with model/), a model folder (with config.json) "
+        f"or a name of the zoo ({', '.join(zoo_models())})."
+    )

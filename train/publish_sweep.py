@@ -1,0 +1,140 @@
+"""`python -m train publish sweep`: every finished run of a sweep, or the best of each network, and one collection."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tyro
+from huggingface_hub import HfApi
+
+from . import leaderboard, run_folder
+from .cards import Sibling, read_result
+from .hub_account import account_problems
+from .hub_repo import Repo, client
+from .publish import Asked, publish_model, refuse
+
+LONGEST = 96
+"""Characters of a repository's name that the Hub takes."""
+
+
+@dataclass(frozen=True)
+class PublishSweepConfig:
+    """Put the finished runs of a sweep on the Hub: a repository each, one collection; the same command goes on."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of the sweep, runs/<preset>."""
+    namespace: str
+    """Of the repositories: a user or an organisation."""
+    best: bool = False
+    """Only the best run of each network, by its accuracy on the validation split."""
+    private: bool = False
+    """New repositories and a new collection are private."""
+    collection: str | None = None
+    """Title or slug; default: named after the folder."""
+    force: bool = False
+    """Also into repositories that fer_hub did not make."""
+    dry_run: bool = False
+    """Check everything and list what would be sent."""
+
+
+class Member(NamedTuple):
+    """A run that is to be published."""
+
+    slug: str
+    folder: Path
+    repo_id: str
+    result: dict[str, Any]
+
+
+def publish_sweep(config: PublishSweepConfig) -> int:
+    """Put the finished runs of a sweep on the Hub.
+
+    Returns:
+        Exit status: 0, or 1 where a run could not be published.
+
+    Raises:
+        PublishError: The token cannot write there.
+        ValueError: There is no finished run, or two would have the same name.
+    """
+    return publish_all(config, client())
+
+
+def publish_all(config: PublishSweepConfig, api: HfApi) -> int:
+    """The same with a client; a run that fails does not stop the others."""
+    finished = members(config.folder, config.namespace)
+    chosen = best(finished) if config.best else finished
+    if not config.dry_run:
+        refuse(api, config.namespace, [*account_problems(api, chosen[0].repo_id)])
+    siblings = relatives(api, finished, chosen)
+    title = config.collection or f"Facial expressions: {config.folder.resolve().name}"
+    asked = Asked(private=config.private, collection=title, force=config.force, dry_run=config.dry_run)
+    failed = 0
+    for number, member in enumerate(chosen, 1):
+        print(f"{number}/{len(chosen)} {member.slug}")
+        try:
+            publish_model(member.folder, member.repo_id, asked, siblings=siblings, api=api)
+        except (run_folder.RunError, ValueError, OSError) as error:
+            failed += 1
+            print(f"error: {error}")
+    print(f"{len(chosen) - failed} of {len(chosen)} published" + (f", {failed} failed: see above" if failed else ""))
+    return 1 if failed else 0
+
+
+def members(folder: Path, namespace: str) -> list[Member]:
+    """The finished runs of a sweep that left a model, by name.
+
+    Raises:
+        ValueError: There is none, or two would have the same name.
+    """
+    title = folder.resolve().name
+    found = {
+        slug: Member(slug, folder / slug, f"{namespace}/{repo_name(f'{title}-{slug}')}", read_result(model))
+        for slug in leaderboard.read(folder)
+        if (model := folder / slug / run_folder.MODEL).is_dir()
+    }
+    if not found:
+        raise ValueError(
+            f"{folder} holds no finished run (result.json and model/). Give a sweep's folder, runs/<preset>."
+        )
+    by_name = {member.repo_id: member for member in found.values()}
+    for member in found.values():
+        if by_name[member.repo_id] is not member:
+            raise ValueError(
+                f"{member.slug} and {by_name[member.repo_id].slug} would both be {member.repo_id}: rename one."
+            )
+    return list(found.values())
+
+
+def best(finished: list[Member]) -> list[Member]:
+    """The best of each network by validation accuracy (test results choose nothing), in the order of the names."""
+    winners: dict[str, Member] = {}
+    for member in finished:
+        network = member.result["config"]["backbone"]
+        if network not in winners or accuracy(member.result) > accuracy(winners[network].result):
+            winners[network] = member
+    return sorted(winners.values())
+
+
+def accuracy(result: Mapping[str, Any]) -> float:
+    """On the validation split."""
+    return float(result["validation"]["accuracy"])
+
+
+def relatives(api: HfApi, finished: list[Member], chosen: list[Member]) -> list[Sibling]:
+    """Every finished run for the cards' comparison, with a link where it has a repository."""
+    links = {member.slug: Repo(api, member.repo_id).url for member in chosen}
+    return [Sibling(member.repo_id.rpartition("/")[2], links.get(member.slug), member.result) for member in finished]
+
+
+def repo_name(text: str) -> str:
+    """A text as the Hub takes it for a name; one that is too long ends in a digest, so that it stays its own."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    name = re.sub(r"[-.]*(-|\.)[-.]*", r"\1", name).strip("-._").removesuffix(".git")
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - 9].rstrip('-._')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,0 +1,172 @@
+"""`python -m train publish space`: the app and the library as a Hugging Face Space."""
+
+from __future__ import annotations
+
+import platform
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from huggingface_hub import HfApi, SpaceCardData, constants
+
+from fer_hub import __version__
+from fer_hub.download import TAG
+from fer_hub.hub import ONNX_FILES, zoo_models
+
+from .cards import ROOT, render
+from .hub_account import account_problems, name_problems
+from .hub_errors import HUB_ERRORS, reason
+from .hub_repo import Content, Repo, client
+from .hub_upload import Done, Wish, plan, upload
+from .publish import refuse
+from .run_folder import write_bytes
+
+OWNED = ("fer_hub/",)
+MODELS = "models.txt"
+"""A model on each line; app.py offers them beside the embedded ones."""
+
+
+@dataclass(frozen=True)
+class PublishSpaceConfig:
+    """Put the app on the Hub as a Space, with models to choose from; the same command updates it."""
+
+    repo_id: str
+    """owner/name of the Space."""
+    models: tuple[str, ...] = ()
+    """Models of the Hub (owner/name) that it offers beside the embedded ones."""
+    title: str = "fer_hub: facial expressions"
+    """Its title on the Hub."""
+    private: bool = False
+    """A new Space is private; one that is public is refused."""
+    create_pr: bool = False
+    """Propose the files in a pull request."""
+    force: bool = False
+    """Also into a Space that fer_hub did not make."""
+    dry_run: bool = False
+    """Check everything and list what would be sent."""
+    out: Path | None = None
+    """Only write the Space into this folder."""
+
+
+def publish_space(config: PublishSpaceConfig) -> None:
+    """Put the app on the Hub as a Space, or only write its folder.
+
+    Raises:
+        PublishError: It cannot be published, or a step failed; the message says what is on the Hub now.
+        ValueError: A model is not one of the Hub.
+    """
+    if config.out is None:
+        upload_space(config, client())
+        return
+    write(assemble(config.title, config.models), config.out)
+    print(f"{config.out}: pip install -r requirements.txt && python app.py")
+
+
+def upload_space(config: PublishSpaceConfig, api: HfApi) -> Done | None:
+    """The Space on the Hub; None for a dry run."""
+    repo = Repo(api, config.repo_id, "space")
+    files = assemble(config.title, config.models)
+    message = f"The app of fer_hub {__version__}"
+    wish = Wish(files, OWNED, message, config.private, create_pr=config.create_pr, force=config.force)
+    problems = [*name_problems(config.repo_id)]
+    problems += [] if problems else [*account_problems(api, config.repo_id, config.create_pr)]
+    planned = plan(repo, wish, compare=not problems)
+    problems += planned.problems + ([] if problems else [*_model_problems(api, config.models)])
+    if config.dry_run:
+        print(planned.listing())
+    refuse(api, config.repo_id, problems)
+    return None if config.dry_run else upload(planned)
+
+
+def _model_problems(api: HfApi, models: Sequence[str]) -> Iterator[str]:
+    """Models that the Space could not load."""
+    for model in hub_models(models):
+        try:
+            missing = [file for file in ONNX_FILES if not api.file_exists(model, file)]
+        except HUB_ERRORS as error:
+            yield f"{model}: {reason(error, api)}"
+            continue
+        if missing:
+            yield f"{model} has no {', '.join(missing)} on the Hub. Type: python -m train publish … --repo-id {model}"
+
+
+def hub_models(models: Sequence[str]) -> list[str]:
+    """Those that are not in the zoo, which every Space has.
+
+    Raises:
+        ValueError: One of them is neither: a Space cannot load a folder of this machine.
+    """
+    found = [model for model in models if model not in zoo_models()]
+    for model in found:
+        if problems := [*name_problems(model)]:
+            raise ValueError(f"--models {model}: a Space offers models of the Hub. {problems[0]}")
+    return found
+
+
+def assemble(title: str, models: Sequence[str] = ()) -> dict[str, Content]:
+    """The files of a Space by their paths in it."""
+    code = [ROOT / "app.py", ROOT / "LICENSE", *sorted((ROOT / "fer_hub").rglob("*"))]
+    files: dict[str, Content] = {
+        path.relative_to(ROOT).as_posix(): path
+        for path in code
+        if path.is_file() and "__pycache__" not in path.parts and path.name != ".DS_Store"
+    }
+    offered = hub_models(models)
+    return files | {
+        "README.md": card(title, offered).encode(),
+        "requirements.txt": requirements().encode(),
+        MODELS: "".join(f"{model}\n" for model in offered).encode(),
+    }
+
+
+def card(title: str, models: Sequence[str]) -> str:
+    """The README of a Space; its front matter tells the Hub what to install, preload and run."""
+    data = SpaceCardData(
+        title=title,
+        emoji="🙂",
+        colorFrom="blue",
+        colorTo="green",
+        sdk="gradio",
+        sdk_version=gradio_version(),
+        python_version=".".join(platform.python_version_tuple()[:2]),
+        app_file="app.py",
+        short_description="Name the expression of faces, in photos or live",
+        license="apache-2.0",
+        models=list(models) or None,
+        tags=[TAG, "facial-expression-recognition"],
+        preload_from_hub=[f"{model} {','.join(ONNX_FILES)}" for model in models] or None,
+    )
+    values = {"title": title, "models": models, "zoo": zoo_models(), "endpoint": constants.ENDPOINT}
+    return render("space.md.j2", front_matter=data.to_yaml(), **values)
+
+
+def gradio_version() -> str:
+    """The version that is installed: the one that the app was tried with.
+
+    Raises:
+        ValueError: None is.
+    """
+    try:
+        return version("gradio")
+    except PackageNotFoundError as error:
+        raise ValueError("A Space names the version of gradio. Type: pip install -e '.[app]'") from error
+
+
+def requirements() -> str:
+    """requirements.txt: what pyproject.toml names for the core and the app, a line each."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return "".join(f"{line}\n" for line in [*project["dependencies"], *project["optional-dependencies"]["app"]])
+
+
+def write(files: dict[str, Content], out: Path) -> None:
+    """Write the files into a folder that is new or empty.
+
+    Raises:
+        ValueError: Something is in it.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--out {out} is not empty. Give a new folder.")
+    for path, content in files.items():
+        write_bytes(out / path, content if isinstance(content, bytes) else content.read_bytes())
