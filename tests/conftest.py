@@ -15,6 +15,7 @@ from train.config import RunConfig
 
 CACHE = tempfile.TemporaryDirectory(prefix="fer-hub-tests-")
 os.environ["HF_DATASETS_CACHE"] = CACHE.name  # read when `datasets` is imported, later: each session decodes anew
+os.environ["HF_HUB_DISABLE_XET"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when it is imported, too
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: small networks gain nothing from more
 
 Row = tuple[int, str, NDArray[np.uint8]]

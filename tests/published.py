@@ -11,7 +11,7 @@ from typing import Any
 from hub_server import HubServer
 from huggingface_hub import HfApi
 
-from train.publish import Asked, publish_model
+from train.publishing.model import Asked, publish_model
 
 ONNX = {"fp32": "onnx/model.onnx", "fp16": "onnx/model_fp16.onnx", "int8": "onnx/model_quantized.onnx"}
 

@@ -26,10 +26,15 @@ def imports(path: Path, top_level_only: bool = False) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = f"{path.parent.name}." if node.level else ""
+            package = path.parent.relative_to(ROOT).parts
+            base = "".join(f"{part}." for part in package[: len(package) - node.level + 1]) if node.level else ""
             names = [node.module] if node.module else [alias.name for alias in node.names]
             found |= {f"{base}{name}" for name in names}
     return found
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def roots(path: Path) -> set[str]:
@@ -37,7 +42,7 @@ def roots(path: Path) -> set[str]:
 
 
 FER_HUB = sorted((ROOT / "fer_hub").glob("*.py"))
-TRAIN = sorted((ROOT / "train").glob("*.py"))
+TRAIN = sorted((ROOT / "train").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FER_HUB, ids=lambda path: path.name)
@@ -71,8 +76,8 @@ def test_imports_go_one_way(folder: str, chain: list[str]) -> None:
 def test_no_module_imports_itself_in_a_circle() -> None:
     for folder in ("fer_hub", "train"):
         graph = {
-            f"{folder}.{path.stem}": {n for n in imports(path, top_level_only=True) if n.startswith(f"{folder}.")}
-            for path in (ROOT / folder).glob("*.py")
+            module(path): {n for n in imports(path, top_level_only=True) if n.startswith(f"{folder}.")}
+            for path in (ROOT / folder).rglob("*.py")
         }
         done: set[str] = set()
         while ready := [name for name in graph if name not in done and graph[name] & graph.keys() <= done]:

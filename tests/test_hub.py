@@ -159,9 +159,7 @@ def test_auto_takes_the_variant_that_was_measured_fastest(
 def test_a_variant_that_was_not_published_says_why_and_what_there_is(folder: Path) -> None:
     (folder / VARIANTS["int8"]).unlink(missing_ok=True)
     measured(folder, fp32=2.0, fp16=3.0, int8="Accuracy falls by 3 points.")
-    with pytest.raises(
-        ModelError, match=r"is missing.*Accuracy falls by 3 points\. It has fp32, fp16\."
-    ):
+    with pytest.raises(ModelError, match=r"is missing.*Accuracy falls by 3 points\. It has fp32, fp16\."):
         Recognizer.from_pretrained(folder, variant="int8")
 
 

@@ -20,9 +20,10 @@ from safetensors.torch import load_file, save_file
 
 from fer_hub.hub import ZOO
 from train import cards
-from train.hub_errors import PublishError
-from train.publish import model_folder, publish_model
-from train.publish_checks import _lost
+from train.finished import model_folder
+from train.publishing.checks import _lost
+from train.publishing.errors import PublishError
+from train.publishing.model import publish_model
 
 ROOT = Path(__file__).parents[1]
 SENT = re.compile(r"PUT /storage/|POST .*/(commit|create|tag)")
@@ -132,9 +133,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
         "variants.json is missing. Type: python -m",
     ),
     "no picture": (lambda m: (m / "figures/confusion.png").unlink(), "figures/confusion.png is missing"),
-    "a variant never made": (
-        edit("onnx/variants.json", lambda v: v["variants"].pop("int8")),
-        "onnx/model_quantized.onnx was never made",
+    "never exported": (
+        edit("onnx/variants.json", lambda v: [v["variants"].pop(name) for name in ("fp16", "int8")]),
+        "There is onnx/model.onnx only, as a run leaves it. Type: python -m train export",
     ),
     "a changed file": (
         lambda m: (m / "onnx/model.onnx").write_bytes((m / "onnx/model.onnx").read_bytes() + b"\0"),
@@ -280,7 +281,7 @@ def test_a_source_is_a_run_a_model_folder_or_a_name_of_the_zoo(finished: Path, t
     assert model_folder(finished) == model_folder(finished / "model") == finished / "model"
     assert model_folder("fer-lite0") == ZOO / "fer-lite0"
     for wrong in ("no-such", str(tmp_path)):
-        with pytest.raises(ValueError, match=r"is no model: give the folder of a finished run.*fer-lite0"):
+        with pytest.raises(ValueError, match=r"There is no model in .*fer-lite0"):
             model_folder(wrong)
 
 

@@ -16,7 +16,7 @@ from hub_server import HubServer
 from huggingface_hub.utils._runtime import is_xet_available
 from published import commits, complete_run, contents, local, publish
 
-from train.hub_errors import PublishError
+from train.publishing.errors import PublishError
 
 WISH = {"tag": "v1", "collection": "Faces", "private": True}
 WORKERS = 6

@@ -13,8 +13,8 @@ from huggingface_hub.utils import validate_repo_id
 from huggingface_hub.utils._runtime import is_xet_available
 from published import client, commits, complete_run, contents, local
 
-from train.hub_errors import PublishError
-from train.publish_sweep import PublishSweepConfig, publish_all, repo_name
+from train.publishing.errors import PublishError
+from train.publishing.sweep import PublishSweepConfig, publish_all, repo_name
 
 RUNS: dict[str, dict[str, Any]] = {
     "one_none_focal-2": {"seed": 0, "accuracy": 0.50, "backbone": "timm:test_resnet"},

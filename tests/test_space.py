@@ -23,8 +23,8 @@ from huggingface_hub.utils._runtime import is_xet_available
 from published import client
 
 from fer_hub.hub import ZOO
-from train.hub_errors import PublishError
-from train.space import PublishSpaceConfig, assemble, publish_space, upload_space, write
+from train.publishing.errors import PublishError
+from train.publishing.space import PublishSpaceConfig, assemble, publish_space, upload_space, write
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "fer_hub" / "assets" / "examples" / "astronaut.jpg"

@@ -23,7 +23,7 @@ from fer_hub.classifier import softmax
 from fer_hub.hub import VARIANTS, ZOO, read_info
 from fer_hub.image import to_array
 from fer_hub.types import Array
-from train import data, export, finished, loop, measure, quantize, variants
+from train import data, export, finished, graphs, loop, measure, quantize, variants
 from train.__main__ import main
 from train.measure import why_not_fp16, why_not_int8
 
@@ -107,7 +107,8 @@ def test_the_figures_are_those_of_all_validation_images(exported: Path, faces: d
     expected = logits(load_model(exported), values)
     assert found["reference_accuracy"] == (expected.argmax(1) == faces.validation.labels).mean()
     for name, path in published(exported).items():
-        row, ours = found["variants"][name], measure.session(path, 1)(values)
+        model = measure.as_on_a_gpu(exported) if name == "fp16" else path
+        row, ours = found["variants"][name], measure.session(model, 1)(values)
         assert row["accuracy"] == (ours.argmax(1) == faces.validation.labels).mean()
         assert row["same_label"] == (ours.argmax(1) == expected.argmax(1)).mean()
         assert row["max_logit_difference"] == pytest.approx(np.abs(ours - expected).max(), rel=0.2, abs=1e-5)
@@ -143,7 +144,7 @@ def test_fp16_computes_in_half_precision(exported: Path) -> None:
 
 def test_int8_has_uint8_activations_and_int8_weights_for_each_channel(toy_model: Path, faces: data.Data) -> None:
     spec = read_info(toy_model).input
-    simple = variants.graphs.simplified(variants.graphs.translated(load_model(toy_model), spec), fold_norms=True)
+    simple = graphs.simplified(graphs.translated(load_model(toy_model), spec), fold_norms=True)
     graph = quantize.eight_bits(simple, faces.train, spec).graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     weights = [n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in stored]
@@ -237,6 +238,23 @@ def with_outliers(folder: Path, factor: float) -> None:
     model = load_model(folder)
     model.load_state_dict(weights)
     export.write_weights(model, folder / "model.safetensors")
+
+
+def test_half_precision_is_scored_with_every_result_rounded_which_the_cpu_does_not_do(
+    learnt: Path, faces: data.Data, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(learnt, tmp_path / "toy"))
+    spec, values = read_info(copy).input, validation_pixels(copy, faces)
+    for factor, finite in ((1.0, True), (2.0**17, False)):
+        with_outliers(copy, factor)
+        plain = graphs.translated(load_model(copy), spec)
+        half = quantize.half_precision(graphs.simplified(plain, fold_norms=True))
+        on_cpu, rounded = (measure.session(graph, 1)(values) for graph in (half, graphs.rounding_everywhere(half)))
+        assert np.isfinite(on_cpu).all()
+        assert np.isfinite(rounded).all() == finite
+        if finite:
+            np.testing.assert_allclose(rounded, on_cpu, atol=0.05)
+            assert np.abs(rounded - on_cpu).max() > 0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,16 +27,22 @@ BEGIN, END = "<!-- results: written by python -m train report -->", "<!-- end of
 
 def render(template: str, **values: Any) -> str:
     """A template of model_cards/ with these values; a missing one is an error, not a gap."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+    return environment(TEMPLATES).get_template(template).render(**values)
+
+
+@cache
+def environment(folder: Path) -> jinja2.Environment:
+    """How templates are read; kept, since compiling them takes longer than filling them."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML
     )
-    environment.policies["json.dumps_kwargs"] = {"default": str}  # str of a missing value says which it is
-    return environment.get_template(template).render(**values)
+    found.policies["json.dumps_kwargs"] = {"default": str}  # str of a missing value says which it is
+    return found
 
 
 class Sibling(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from fer_hub import __version__
@@ -76,8 +76,7 @@ def rounded(weights: dict[str, Tensor], head: Collection[str] = ()) -> dict[str,
 def write_weights(model: nn.Module, path: Path) -> None:
     """Write the state dict as safetensors, matrices that half precision holds exactly in it: nothing is rounded."""
     stored = {k: _stored(v).contiguous() for k, v in model.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(stored, path, metadata={"format": "pt"})
+    run_folder.write_bytes(path, save(stored, metadata={"format": "pt"}))
 
 
 def _is_matrix(weight: Tensor) -> bool:

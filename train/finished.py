@@ -23,10 +23,13 @@ def model_folder(source: str | Path) -> Path:
         ValueError: There is none.
     """
     folder = ZOO / source if str(source) in zoo_models() else Path(source)
-    for candidate in (folder / run_folder.MODEL, folder):
+    model = folder / run_folder.MODEL
+    if model.is_dir() and not (folder / run_folder.RESULT).is_file():
+        raise ValueError(f"{folder} is a run that is not finished. The command that began it goes on with it.")
+    for candidate in (model, folder):
         if all((candidate / name).is_file() for name in (CONFIG, WEIGHTS)):
             return candidate
-    if (folder / CONFIG).is_file() and not (folder / run_folder.RESULT).is_file():
+    if (folder / CONFIG).is_file():
         raise ValueError(f"{folder} holds no {WEIGHTS}. An unfinished run is finished by the command that began it.")
     raise ValueError(
         f"There is no model in {source}: a model has {CONFIG} and {WEIGHTS}. "

@@ -25,6 +25,7 @@ from fer_hub.types import Array, InputSpec
 
 from . import run_folder
 from .data import Split
+from .graphs import rounding_everywhere
 from .network import Forward, torch_forward
 
 PARITY = 1e-4
@@ -70,7 +71,8 @@ def measure(
         ParityError: The fp32 file does not compute what torch does.
     """
     files = {name: session(folder / VARIANTS[name], threads) for name in names}
-    logits = all_logits({"torch": torch_forward(model, torch.device("cpu")), **files}, split, spec)
+    scored = files | {name: session(as_on_a_gpu(folder), threads) for name in names if name == "fp16"}
+    logits = all_logits({"torch": torch_forward(model, torch.device("cpu")), **scored}, split, spec)
     expected = logits.pop("torch")
     if "fp32" in logits:
         check_parity(logits["fp32"], expected)
@@ -102,6 +104,11 @@ def session(model: Path | onnx.ModelProto, threads: int) -> Forward:
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     opened = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     return lambda pixels: opened.run(["logits"], {"pixel_values": pixels})[0]
+
+
+def as_on_a_gpu(folder: Path) -> onnx.ModelProto:
+    """The fp16 variant of a model folder as the devices compute it that it is meant for."""
+    return rounding_everywhere(onnx.load(folder / VARIANTS["fp16"]))
 
 
 def all_logits(forwards: Mapping[str, Forward], split: Split, spec: InputSpec) -> dict[str, Array]:

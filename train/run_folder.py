@@ -131,10 +131,13 @@ def swap_state(folder: Path) -> None:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put a finished folder in the place of an older one."""
+    """Put a finished folder in the place of an older one, which is only removed when the new one is there."""
+    old = target.with_name(f"{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if target.exists():
-        shutil.rmtree(target)
+        target.rename(old)
     new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def parent_of(init: Path | None) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnx
 from torch import nn
 
@@ -23,7 +24,7 @@ class Sources(NamedTuple):
     """What variants are made from."""
 
     simple: onnx.ModelProto
-    """The simplified graph, fp32."""
+    """The simplified graph, fp32; the file of that name is made of it in place."""
     folded: onnx.ModelProto
     """The same, batch norms folded into the filters."""
     splits: Data
@@ -143,7 +144,7 @@ def _make(
         path = new / VARIANTS[name]
         try:
             graphs.write(MAKERS[name](sources), config, path)
-            measure.session(path, threads)
+            measure.session(path, threads)(np.zeros((2, sources.spec.channels, *sources.spec.size), np.float32))
         except Exception as error:  # converters have types of their own for every kind of graph they do not take
             if name == "fp32" or isinstance(error, OSError):
                 raise

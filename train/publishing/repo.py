@@ -13,7 +13,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from .hub_errors import HUB_ERRORS, PublishError, reason, status
+from .errors import HUB_ERRORS, PublishError, reason, status
 
 Content = bytes | Path
 WAITS = (1.0, 4.0)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from .run_folder import RunError
+from ..run_folder import RunError
 
 HUB_ERRORS = (HTTPError, OSError, ValueError, RuntimeError)
 """What the client raises: by status, by the network, on an odd answer, around an upload."""

@@ -11,15 +11,16 @@ import tyro
 from huggingface_hub import HfApi
 
 from fer_hub import __version__
-from fer_hub.hub import ZOO, zoo_models
 
-from . import cards, hub_collection, run_folder
-from .cards import Sibling
-from .hub_account import account_problems, name_problems
-from .hub_errors import PublishError, scrubbed
-from .hub_repo import Content, Repo, client
-from .hub_upload import Done, Plan, Wish, plan, upload
-from .publish_checks import card_problems, folder_problems
+from .. import cards
+from ..cards import Sibling
+from ..finished import model_folder
+from . import collect
+from .account import account_problems, name_problems
+from .checks import card_problems, folder_problems
+from .errors import PublishError, scrubbed
+from .repo import Content, Repo, client
+from .upload import Done, Plan, Wish, plan, upload
 
 FILES = ("config.json", "metrics.json", "model.safetensors", "onnx/*.onnx", "onnx/variants.json", "figures/*.png")
 OWNED = ("onnx/", "figures/")
@@ -130,7 +131,7 @@ def publish_model(
     model = Model(Repo(api or client(), repo_id), model_folder(source), asked, siblings)
     problems = [*name_problems(repo_id), *folder_problems(model.folder)]
     online = [*account_problems(model.repo.api, repo_id, asked.create_pr)] if repo_id.count("/") == 1 else []
-    link = None if online else hub_collection.link(model.repo.api, asked.collection, repo_id)
+    link = None if online else collect.link(model.repo.api, asked.collection, repo_id)
     planned, wrong = model.planned(link, compare=not online)
     if asked.dry_run:
         print(planned.listing())
@@ -145,13 +146,13 @@ def publish_model(
 def _into_collection(model: Model, planned: Plan, title: str, link: str | None) -> Done:
     """The same for a model that belongs to a collection, which is made first: the card links to it."""
     repo = model.repo
-    collection = hub_collection.ensure(repo.api, title, repo.id, model.asked.private)
-    page = hub_collection.page(repo.api, collection)
+    collection = collect.ensure(repo.api, title, repo.id, model.asked.private)
+    page = collect.page(repo.api, collection)
     if page != link:  # it was made just now
         planned, wrong = model.planned(page)
         refuse(repo.api, repo.id, [*wrong, *planned.problems])
     done = upload(planned)
-    hub_collection.add(repo, collection)
+    collect.add(repo, collection)
     return done
 
 
@@ -164,24 +165,3 @@ def refuse(api: HfApi, name: str, problems: Sequence[str]) -> None:
     if problems:
         lines = [f"{name} cannot be published:", *(f"  - {each}" for each in problems)]
         raise PublishError(scrubbed("\n".join(lines), api))
-
-
-def model_folder(source: str | Path) -> Path:
-    """The model folder that is meant: of a finished run, itself, or of the zoo.
-
-    Raises:
-        ValueError: There is none.
-    """
-    name, folder = str(source), Path(source)
-    if name in zoo_models():
-        return ZOO / name
-    if (folder / run_folder.MODEL).is_dir() and (folder / run_folder.CONFIG).is_file():
-        if run_folder.result_of(folder) is None:
-            raise ValueError(f"{folder} is a run that is not finished. The command that began it goes on with it.")
-        return folder / run_folder.MODEL
-    if (folder / "config.json").is_file():
-        return folder
-    raise ValueError(
-        f"{name} is no model: give the folder of a finished run (with model/), a model folder (with config.json) "
-        f"or a name of the zoo ({', '.join(zoo_models())})."
-    )

@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from .hub_errors import HUB_ERRORS, reason
+from .errors import HUB_ERRORS, reason
 
 
 def name_problems(repo_id: str) -> Iterator[str]:

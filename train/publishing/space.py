@@ -15,13 +15,13 @@ from fer_hub import __version__
 from fer_hub.download import TAG
 from fer_hub.hub import ONNX_FILES, zoo_models
 
-from .cards import ROOT, render
-from .hub_account import account_problems, name_problems
-from .hub_errors import HUB_ERRORS, reason
-from .hub_repo import Content, Repo, client
-from .hub_upload import Done, Wish, plan, upload
-from .publish import refuse
-from .run_folder import write_bytes
+from ..cards import ROOT, render
+from ..run_folder import write_bytes
+from .account import account_problems, name_problems
+from .errors import HUB_ERRORS, reason
+from .model import refuse
+from .repo import Content, Repo, client
+from .upload import Done, Wish, plan, upload
 
 OWNED = ("fer_hub/",)
 MODELS = "models.txt"

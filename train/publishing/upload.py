@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from fer_hub.download import TAG
 
-from .hub_errors import HUB_ERRORS, PublishError, reason, step
-from .hub_repo import AGAIN, Changes, Commit, Content, Repo, State, changes, commit, look, proposed, size
+from .errors import HUB_ERRORS, PublishError, reason, step
+from .repo import AGAIN, Changes, Commit, Content, Repo, State, changes, commit, look, proposed, size
 
 MADE_WITH_THE_REPO = {"model": {".gitattributes"}, "space": {".gitattributes", "README.md"}}
 """Files that the Hub puts into a new repository by itself."""

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import tyro
 from huggingface_hub import HfApi
 
-from . import leaderboard, run_folder
-from .cards import Sibling, read_result
-from .hub_account import account_problems
-from .hub_repo import Repo, client
-from .publish import Asked, publish_model, refuse
+from .. import leaderboard, run_folder
+from ..cards import Sibling, read_result
+from .account import account_problems
+from .model import Asked, publish_model, refuse
+from .repo import Repo, client
 
 LONGEST = 96
 """Characters of a repository's name that the Hub takes."""

@@ -6,8 +6,8 @@ import re
 
 from huggingface_hub import Collection, HfApi
 
-from .hub_errors import HUB_ERRORS, step
-from .hub_repo import AGAIN, Repo
+from .errors import HUB_ERRORS, step
+from .repo import AGAIN, Repo
 
 SLUG = re.compile(r"[\w.-]+/[\w.-]+-[0-9a-f]{24}")
 LONGEST = 59
