@@ -436,7 +436,8 @@ def test_a_run_is_not_resumed_on_other_data(unbroken: RunConfig, tmp_path: Path)
         loop.train(config)
 
 
-def test_one_more_set_is_scored_at_the_end(toy_csv: Path, tmp_path: Path) -> None:
+def test_one_more_set_is_scored_at_the_end(toy_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # of quick_ends: the card is read
     config = toy_config(tmp_path / "run", toy_csv, epochs=1, external=toy_csv)
     result = loop.train(config)
     assert result["external"]["n"] == sum(ROWS.values())
@@ -445,8 +446,9 @@ def test_one_more_set_is_scored_at_the_end(toy_csv: Path, tmp_path: Path) -> Non
 
 
 def test_a_run_whose_splits_share_images_says_so(
-    toy_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.undo()  # of quick_ends: the card is read
     rows = toy_rows()
     test = [(label, "PrivateTest", image) for label, usage, image in rows if usage == "Training"][:40]
     path = write_csv(tmp_path / "leaky.csv", [row for row in rows if row[1] != "PrivateTest"] + test)

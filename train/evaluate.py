@@ -31,6 +31,8 @@ class EvaluateConfig:
     """Which of them; of FER2013, test is PrivateTest and validation is PublicTest."""
     runtimes: tuple[str, ...] = tuple(RUNTIMES)
     """onnx, torch, or both."""
+    variant: str = "fp32"
+    """Of the ONNX file: fp32, fp16, int8, or auto."""
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
@@ -40,7 +42,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     info = read_info(find_model(config.model, files=("config.json",)))
     if info.labels != splits.labels:
         raise ValueError(f"The model names {', '.join(info.labels)}; the data {', '.join(splits.labels)}.")
-    logits = {name: model_logits(config.model, name, split) for name in config.runtimes}
+    variants = {"onnx": config.variant}
+    logits = {name: model_logits(config.model, name, split, variants.get(name, "fp32")) for name in config.runtimes}
     scores = {name: metrics.score(rows, split.labels, info.labels, info.temperature) for name, rows in logits.items()}
     print(table(scores))
     if len(logits) > 1:
@@ -48,9 +51,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     return scores
 
 
-def model_logits(model: str | None, runtime: str, split: Split) -> Array:
+def model_logits(model: str | None, runtime: str, split: Split, variant: str = "fp32") -> Array:
     """N×labels logits of a model's file on a split."""
-    classifier = load_classifier(model, runtime=runtime)
+    classifier = load_classifier(model, runtime=runtime, variant=variant)
     return split_logits(classifier.logits, split, classifier.info.input)
 
 
