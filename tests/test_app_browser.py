@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,27 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import launched
 from PIL import Image as PILImage
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "fer_hub" / "assets" / "examples" / "astronaut.jpg"
 SHOTS = Path(os.environ.get("FER_HUB_SHOTS", ROOT / "runs" / "screenshots"))
 PATIENCE = 60_000
 """Milliseconds: generous, since a busy machine is no failure."""
-
-
-def chromium() -> str:
-    """The system's Chromium or Playwright's own; skips where there is none (never in CI)."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found:
-        return found
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    if not Path(own).exists():
-        assert "CI" not in os.environ, "CI has no browser: apt-get install chromium"
-        pytest.skip("no Chromium on the PATH, and none of Playwright's (playwright install chromium)")
-    return own
 
 
 def y4m(path: Path, frames: int = 24, size: tuple[int, int] = (640, 480)) -> Path:
@@ -83,21 +70,9 @@ def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     film = y4m(tmp_path_factory.mktemp("camera") / "camera.y4m")
-    executable = chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=executable,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-video-capture={film}",
-            ],
-        )
-        yield launched
-        launched.close()
+    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with launched(*camera, f"--use-file-for-fake-video-capture={film}") as chromium:
+        yield chromium
 
 
 @pytest.fixture

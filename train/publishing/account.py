@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from .errors import HUB_ERRORS, reason
+from .errors import ADVICE, HUB_ERRORS, reason, status
 
 
 def name_problems(repo_id: str) -> Iterator[str]:
@@ -28,7 +28,8 @@ def account_problems(api: HfApi, repo_id: str, as_pr: bool = False) -> Iterator[
     try:
         me = api.whoami()
     except HUB_ERRORS as error:
-        yield f"Not logged in to {api.endpoint}: {reason(error, api)} Set HF_TOKEN, or type: hf auth login"
+        advice = "" if status(error) in ADVICE else " Set HF_TOKEN, or type: hf auth login"
+        yield f"Not logged in to {api.endpoint}: {reason(error, api)}{advice}"
         return
     access = me.get("auth", {}).get("accessToken", {})
     if access.get("role") == "read":

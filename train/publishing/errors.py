@@ -46,9 +46,9 @@ def reason(error: BaseException, api: HfApi) -> str:
     for each in _chain(error):
         said = each.server_message if isinstance(each, HfHubHTTPError) else str(each)
         parts += [" ".join(said.split()).rstrip(".")] if said else []
-    text = ": ".join(dict.fromkeys(parts)) or type(error).__name__
-    answer = f"the Hub answers {number}: " if number else ""
-    return scrubbed(f"{answer}{text[:400]}. {ADVICE.get(number or 0, '')}".strip(), api)
+    answer = [f"the Hub answers {number}"] if number else []
+    text = ": ".join(dict.fromkeys([*answer, *parts])) or type(error).__name__
+    return scrubbed(f"{text[:400]}. {ADVICE.get(number or 0, '')}".strip(), api)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import tyro
 from huggingface_hub import HfApi
 
 from fer_hub import __version__
+from fer_hub.hub import MEASURED
 
 from .. import cards
 from ..cards import Sibling
@@ -26,14 +26,10 @@ FILES = ("config.json", "metrics.json", "model.safetensors", "onnx/*.onnx", "onn
 OWNED = ("onnx/", "figures/")
 
 
-@dataclass(frozen=True)
-class PublishConfig:
-    """Put a model on the Hub. `publish sweep` and `publish space` are commands of their own."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How a model is to be published."""
 
-    source: tyro.conf.Positional[str]
-    """A run's folder, a model folder or a name of the zoo."""
-    repo_id: str
-    """owner/name."""
     private: bool = False
     """A new repository is private; one that is public is refused."""
     tag: str | None = None
@@ -50,16 +46,14 @@ class PublishConfig:
     """Check everything and list what would be sent."""
 
 
-class Asked(NamedTuple):
-    """How a model is to be published."""
+@dataclass(frozen=True, kw_only=True)
+class PublishConfig(Asked):
+    """Put a model on the Hub. `publish sweep` and `publish space` are commands of their own."""
 
-    private: bool = False
-    tag: str | None = None
-    create_pr: bool = False
-    collection: str | None = None
-    force: bool = False
-    message: str | None = None
-    dry_run: bool = False
+    source: tyro.conf.Positional[str]
+    """A run's folder, a model folder or a name of the zoo."""
+    repo_id: str
+    """owner/name."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,8 @@ class Model:
         try:
             text = cards.model_card(self.folder, repo_id=self.repo.id, siblings=self.siblings, collection=collection)
         except ValueError as error:
-            return {}, [str(error)]
+            among_the_files = not (self.folder / MEASURED).is_file()
+            return {}, [] if among_the_files else [str(error)]
         return {"README.md": text.encode()}, card_problems(text)
 
 
@@ -101,13 +96,13 @@ def publish(config: PublishConfig) -> None:
         PublishError: It cannot be published, or a step failed; the message says what is on the Hub now.
         ValueError: There is no such model.
     """
-    publish_model(config.source, config.repo_id, Asked(*(getattr(config, name) for name in Asked._fields)))
+    publish_model(config.source, config.repo_id, config)
 
 
 def publish_model(
     source: str | Path,
     repo_id: str,
-    asked: Asked = Asked(),  # noqa: B008 (immutable)
+    asked: Asked = Asked(),
     *,
     siblings: Sequence[Sibling] = (),
     api: HfApi | None = None,
