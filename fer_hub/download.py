@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ TAG = "fer-hub"
 """The tag by which our repositories are known."""
 LOGIN = "give token=…, set HF_TOKEN, or type: hf auth login"
 AGAIN = "Try again later"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+COMMIT = re.compile(r"[0-9a-f]{40}")
 SECRETS = re.compile(r"Bearer.*|(?<=\?)\S+", re.DOTALL)
 """What no message may repeat: tokens, and the signatures in addresses of files."""
 
@@ -47,46 +50,55 @@ DEFAULT_PLACE = Place()
 def fetch(repo_id: str, files: Sequence[str], place: Place) -> Path:
     """The folder in the cache that holds these files of one revision, all of the same commit.
 
-    Where the network fails, what the cache holds is used: that revision, else the newest commit that is complete.
+    Where the network or the Hub fails, what the cache holds is used, with a warning: that revision, or, if none was
+    asked for, the commit that was fetched last of those that are complete.
 
     Raises:
         FileMissing: The repository has no such file.
         ModelError: The files are not to be had; the message says which, why, and what to try.
     """
-    place = replace(place, token=_token(place.token))
+    from huggingface_hub import constants  # heavy to import, and only needed here
+
+    offline = place.local_files_only or constants.is_offline_mode()
+    place = replace(place, token=_token(place.token), local_files_only=offline)
     try:
         folder = _file(repo_id, files[0], place).parents[files[0].count("/")]
         for file in files[1:]:  # by commit: a push in between must not mix two versions
-            _file(repo_id, file, place, commit=folder.name)
+            _file(repo_id, file, replace(place, revision=folder.name))
     except Exception as error:  # the client and its HTTP library raise types of their own for every trouble
         cached = _complete(repo_id, files, place) if _passes(error) else None
         if cached is None:
             raise _explained(error, repo_id, files, place) from error
-        if not place.local_files_only:
-            reason = _reason(error)
-            warnings.warn(f"{repo_id}: the Hub cannot be asked ({reason}); using {cached} instead.", stacklevel=2)
+        trouble = "the cache has not all files of the main branch." if offline else _trouble(error)
+        warnings.warn(f"{repo_id}: {trouble} Using commit {cached.name} of the cache instead.", stacklevel=2)
         return cached
     return folder
 
 
-def _file(repo_id: str, file: str, place: Place, commit: str | None = None) -> Path:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # heavy to import, and only needed here
+def _file(repo_id: str, file: str, place: Place) -> Path:
+    from huggingface_hub import hf_hub_download
 
-    revision = commit or place.revision
-    cached = try_to_load_from_cache(repo_id, file, cache_dir=place.cache_dir, revision=revision)
-    if not (place.local_files_only or isinstance(cached, str)):
-        _ask(repo_id, file, revision, place)
+    if not (place.local_files_only or _is_final(repo_id, file, place)):
+        _ask(repo_id, file, place)
     return Path(
         hf_hub_download(
             repo_id,
             file,
-            revision=revision,
+            revision=place.revision,
             cache_dir=place.cache_dir,
             token=place.token,
             local_files_only=place.local_files_only,
             endpoint=place.endpoint,
         )
     )
+
+
+def _is_final(repo_id: str, file: str, place: Place) -> bool:
+    """Whether the file is asked for by commit, and cached: it cannot change."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repo_id, file, place.cache_dir, place.revision)
+    return isinstance(cached, str) and COMMIT.fullmatch(place.revision or "") is not None
 
 
 def _token(token: str | None) -> str | None:
@@ -101,19 +113,20 @@ def _token(token: str | None) -> str | None:
     return token
 
 
-def _ask(repo_id: str, file: str, revision: str | None, place: Place) -> None:
-    """Ask for a file that is not in the cache once, with the client's time-out.
+def _ask(repo_id: str, file: str, place: Place) -> None:
+    """Ask for a file once, with the client's time-out.
 
-    `hf_hub_download` alone would ask a silent Hub six times for a minute each.
+    `hf_hub_download` alone would ask a silent Hub six times for a minute each, and hide one that fails or refuses
+    behind what is cached.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
-    url = hf_hub_url(repo_id, file, revision=revision, endpoint=place.endpoint)
+    url = hf_hub_url(repo_id, file, revision=place.revision, endpoint=place.endpoint)
     get_hf_file_metadata(url, token=place.token, timeout=constants.HF_HUB_ETAG_TIMEOUT, endpoint=place.endpoint)
 
 
 def _complete(repo_id: str, files: Sequence[str], place: Place) -> Path | None:
-    """The snapshot of the revision in the cache, if it is whole; else, if none was asked for, the newest that is."""
+    """The snapshot of the revision in the cache, if it is whole; else, if none was asked for, the last that is."""
     from huggingface_hub import constants, try_to_load_from_cache
 
     found = [try_to_load_from_cache(repo_id, file, place.cache_dir, place.revision) for file in files]
@@ -180,6 +193,15 @@ def _missing(error: Exception, files: Sequence[str]) -> str:
     return next((file for file in files if file in str(error)), files[0])
 
 
+def _errno(error: BaseException | None) -> int | None:
+    """The number of the system's error behind an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno:
+            return error.errno
+        error = error.__cause__
+    return None
+
+
 def _trouble(error: Exception) -> str:
     known = {
         401: f"the Hub does not accept the token (401). To log in, {LOGIN}.",
@@ -188,8 +210,8 @@ def _trouble(error: Exception) -> str:
         429: f"the Hub asks to slow down (429). {AGAIN}.",
     }
     status = _status(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"the cache cannot be used ({error}). Give another cache_dir=…, or set HF_HOME."
+    if _errno(error) in DISK:
+        return f"the cache cannot be used ({_reason(error)}). Make room, give another cache_dir=…, or set HF_HOME."
     if status is None:
         return f"the Hub cannot be reached ({_reason(error)}). Check the network (and HF_ENDPOINT)."
     return known.get(status, f"the Hub answers {status}. {AGAIN}.")
@@ -214,6 +236,7 @@ def list_models(namespace: str, *, token: str | None = None, endpoint: str | Non
         ModelError: The Hub cannot be asked.
     """
     from huggingface_hub import constants
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of its HTTP library
     from huggingface_hub.utils import build_hf_headers, paginate  # type: ignore[attr-defined]  # in its lazy exports
 
     url, asked = f"{endpoint or constants.ENDPOINT}/api/models", {"author": namespace, "filter": TAG}
@@ -221,5 +244,5 @@ def list_models(namespace: str, *, token: str | None = None, endpoint: str | Non
     try:  # HfApi.list_models has no time-out
         rows = paginate(url, params=asked, headers=headers, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         return sorted(row["id"] for row in rows)
-    except Exception as error:  # as in fetch
+    except (HTTPError, OSError, ValueError) as error:
         raise ModelError(f"The models of {namespace} cannot be listed: {_trouble(error)}") from error

@@ -73,14 +73,27 @@ def read_variants(folder: Path) -> dict[str, Any] | None:
     Raises:
         ModelError: The file is broken.
     """
-    return _read_object(folder / MEASURED) if (folder / MEASURED).is_file() else None
+    path = folder / MEASURED
+    if not path.is_file():
+        return None
+    measured = _read_object(path)
+    rows = measured.get("variants")
+    if not isinstance(rows, dict) or not all(
+        isinstance(r, dict) and {"published", "bytes"} <= r.keys() for r in rows.values()
+    ):
+        raise ModelError(f"{path} does not say which variants are published. Export the model again.")
+    return measured
 
 
 def fastest_variant(folder: Path) -> str:
     """The published variant with the least median latency of one face, as measured at export; fp32 if none was."""
-    rows = (read_variants(folder) or {}).get("variants", {})
-    published = {name: row["latency_ms"]["1"]["p50"] for name, row in rows.items() if row["published"]}
-    return min(published, key=published.__getitem__, default="fp32")
+    rows = (read_variants(folder) or {"variants": {}})["variants"]
+    published = {name: row for name, row in rows.items() if name in VARIANTS and row["published"]}
+    try:
+        times = {name: float(row["latency_ms"]["1"]["p50"]) for name, row in published.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / MEASURED} lacks a latency ({error}). Give a variant by its name.") from error
+    return min(times, key=times.__getitem__, default="fp32")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,12 @@ def test_without_a_country_nothing_is_counted(toy_run: Path) -> None:
     assert ModelCard.load(toy_run / "model" / "README.md").data.to_dict().get("co2_eq_emissions") is None
 
 
+@pytest.mark.parametrize("country", ["TR", "XXX", "Turkey"])
+def test_a_country_that_is_none_is_refused(country: str) -> None:
+    with pytest.raises(ValueError, match=f"--emissions {country}: no such country. Give three letters"):
+        Meter(country)
+
+
 @pytest.mark.slow
 def test_the_grams_of_a_run_stand_in_its_result_and_on_its_card(toy_csv: Path, tmp_path: Path) -> None:
     config = toy_config(tmp_path / "run", toy_csv, emissions="TUR")

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,13 +95,11 @@ def test_a_model_in_the_cache_is_asked_for_but_not_fetched_again(hub: HubServer,
     assert {request.method for request in hub.requests} == {"HEAD"}
 
 
-@pytest.mark.parametrize("how", ["local files only", "commit", "no network"])
+@pytest.mark.parametrize("how", ["local files only", "commit"])
 def test_a_model_in_the_cache_needs_no_hub(hub: HubServer, tmp_path: Path, how: str) -> None:
     load(hub, tmp_path)
     hub.clear_requests()
     oid = hub.repos["model", "me/x"].head.oid
-    if how == "no network":
-        hub.close()
     options: dict[str, Any] = {"local files only": {"local_files_only": True}, "commit": {"revision": oid}}.get(how, {})
     assert load(hub, tmp_path, **options) == needed(hub)
     assert hub.requests == []
@@ -210,9 +207,23 @@ def test_while_the_hub_is_in_trouble_the_cached_model_is_used(
         hub.close()
     else:
         hub.fail(matching="HEAD", status=status, times=99)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # says so, where our code had to decide it
+    with pytest.warns(UserWarning, match=r"me/x: the Hub .* Using commit [0-9a-f]{40} of the cache"):
         assert load(hub, tmp_path, revision=revision) == needed(hub)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_hub_that_refuses_is_not_passed_over_for_what_is_cached(hub: HubServer, tmp_path: Path, status: int) -> None:
+    load(hub, tmp_path)
+    hub.fail(matching="HEAD", status=status, times=99)
+    assert str(status) in message(hub, tmp_path)
+
+
+def test_offline_another_revision_is_used_with_a_warning_only(hub: HubServer, tmp_path: Path) -> None:
+    hub.put("me/x", {"config.json": b'{"a": 2}'})
+    load(hub, tmp_path, revision="v1")
+    with pytest.warns(UserWarning, match="not all files of the main branch. Using commit"):
+        assert load(hub, tmp_path, local_files_only=True) == needed(hub, "v1")
+    assert "not in the cache" in message(hub, tmp_path, revision="v2", local_files_only=True)
 
 
 @pytest.mark.parametrize("status", [500, "cut"])
@@ -222,7 +233,7 @@ def test_a_new_version_that_cannot_be_had_whole_leaves_the_old_one_in_use(
     old = load(hub, tmp_path)
     hub.put("me/x", {path: data.replace(b"1", b"2").replace(b"o", b"n") for path, data in old.items()})
     hub.fail(matching=f"HEAD .*{FILES[1]}", status=status, times=99)
-    with pytest.warns(UserWarning, match="me/x: the Hub cannot be asked") as caught:
+    with pytest.warns(UserWarning, match="me/x: the Hub .*Using commit") as caught:
         assert load(hub, tmp_path) == old
     assert "signature" not in str(caught[0].message)
     hub.clear_requests()

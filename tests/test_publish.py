@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from hub_server import HubServer
-from huggingface_hub.utils._runtime import is_xet_available
 from published import client, commits, complete_run, contents, local, measure, publish
 from safetensors.torch import load_file, save_file
 
@@ -31,7 +30,7 @@ SENT = re.compile(r"PUT /storage/|POST .*/(commit|create|tag)")
 
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
-    with HubServer(xet_mode=is_xet_available()) as server:
+    with HubServer() as server:
         yield server
 
 
@@ -93,7 +92,7 @@ def test_only_the_file_that_changed_is_sent_and_one_that_is_gone_is_deleted(hub:
     there = contents(hub)
     assert there.pop("notes.md") == b"mine"
     assert {path: data for path, data in there.items() if path != "README.md"} == local(run / "model")
-    assert sum(line.startswith("PUT /storage/") for line in sent(hub)) == (0 if hub.xet_mode else 1)
+    assert sum(line.startswith("PUT /storage/") for line in sent(hub)) == 1
 
 
 def test_a_dry_run_sends_nothing_and_lists_every_file_with_its_size(
@@ -133,10 +132,6 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
         "variants.json is missing. Type: python -m",
     ),
     "no picture": (lambda m: (m / "figures/confusion.png").unlink(), "figures/confusion.png is missing"),
-    "never exported": (
-        edit("onnx/variants.json", lambda v: [v["variants"].pop(name) for name in ("fp16", "int8")]),
-        "There is onnx/model.onnx only, as a run leaves it. Type: python -m train export",
-    ),
     "a changed file": (
         lambda m: (m / "onnx/model.onnx").write_bytes((m / "onnx/model.onnx").read_bytes() + b"\0"),
         "onnx/model.onnx is not the file that was measured",
@@ -302,7 +297,7 @@ def test_labels_may_differ_in_near_ties_only() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("xet_mode", [False, True])
-def test_the_command_publishes_in_one_commit_with_and_without_xet(
+def test_the_command_publishes_in_one_commit_by_lfs_and_where_hf_xet_is_on_with_the_commit(
     finished: Path, tmp_path: Path, xet_mode: bool
 ) -> None:
     with HubServer(xet_mode=xet_mode) as hub:
@@ -319,3 +314,23 @@ def test_the_command_publishes_in_one_commit_with_and_without_xet(
         assert "Not logged in" in failed.stderr
         assert hub.token not in done.stdout + done.stderr
         assert "hf_wrong" not in failed.stdout + failed.stderr
+
+
+@pytest.mark.slow
+def test_a_run_as_it_was_left_is_exported_first(toy_run: Path, toy_csv: Path, tmp_path: Path, hub: HubServer) -> None:
+    run = shutil.copytree(toy_run, tmp_path / "run")
+    publish(hub, run, dry_run=True, data=toy_csv)
+    assert ("model", "me/toy") not in hub.repos
+    publish(hub, run, data=toy_csv)
+    measured = json.loads(contents(hub)["onnx/variants.json"])["variants"]
+    assert measured.keys() == {"fp32", "fp16", "int8"}
+    published = {row["file"] for row in measured.values() if row["published"]}
+    assert {path for path in contents(hub) if path.endswith(".onnx")} == published
+    assert local(run / "model").items() <= contents(hub).items()
+
+
+def test_a_run_whose_data_are_not_there_is_not_published(toy_run: Path, tmp_path: Path, hub: HubServer) -> None:
+    run = shutil.copytree(toy_run, tmp_path / "run")
+    with pytest.raises(ValueError, match="gone"):
+        publish(hub, run, data=tmp_path / "gone")
+    assert ("model", "me/toy") not in hub.repos

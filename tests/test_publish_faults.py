@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 from hub_faults import Kind
 from hub_server import HubServer
-from huggingface_hub.utils._runtime import is_xet_available
 from published import commits, complete_run, contents, local, publish
 
 from train.publishing.errors import PublishError
@@ -54,7 +53,7 @@ def requests_of_a_publish(small: Path) -> list[str]:
 
 
 def server() -> HubServer:
-    return HubServer(xet_mode=is_xet_available())
+    return HubServer()
 
 
 def with_fault(run: Path, nth: int, kind: Kind, times: int = 1, before: Path | None = None) -> Ending:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hub_server import HubServer
 from huggingface_hub.utils import validate_repo_id
-from huggingface_hub.utils._runtime import is_xet_available
 from published import client, commits, complete_run, contents, local
 
 from train.publishing.errors import PublishError
@@ -26,7 +25,7 @@ NAMES = [f"me/small-grid-{slug}" for slug in sorted(RUNS)]
 
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
-    with HubServer(xet_mode=is_xet_available()) as server:
+    with HubServer() as server:
         yield server
 
 

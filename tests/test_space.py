@@ -19,7 +19,6 @@ import pytest
 from gradio_client import Client, handle_file
 from hub_server import HubServer
 from huggingface_hub import RepoCard
-from huggingface_hub.utils._runtime import is_xet_available
 from published import client
 
 from fer_hub.hub import ZOO
@@ -33,7 +32,7 @@ MODEL = {name: (ZOO / "fer-lite0" / name).read_bytes() for name in ("config.json
 
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
-    with HubServer(xet_mode=is_xet_available()) as server:
+    with HubServer() as server:
         server.put("me/x", MODEL)
         yield server
 

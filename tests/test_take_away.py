@@ -157,7 +157,7 @@ def test_the_card_of_the_repository_runs_as_it_is_printed(
 def test_the_page_on_the_card_of_the_repository_runs_as_it_is_printed(
     hub: HubServer, card: dict[str, str], folder: Path, prediction: Prediction
 ) -> None:
-    url = f"https://huggingface.co/{REPO}/resolve/main/onnx/model.onnx"
+    url = f"{hub.url}/{REPO}/resolve/main/onnx/model.onnx"
     files = web.runtime(card["browser"], folder) | {url: hub.repos["model", REPO].files()["onnx/model.onnx"]}
     with web.launched() as chromium, web.opened(chromium, card["browser"], files) as page:
         assert web.choose(page, folder / "face.png") == pytest.approx(dict(prediction.scores), abs=1e-3)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+from huggingface_hub import constants
 
 from fer_hub.hub import ZOO, zoo_models
 
 from . import card_data
 from .data import PROTOCOLS
+from .metrics import BINS
 from .run_folder import write_bytes
 
 ROOT = Path(__file__).parents[1]
@@ -106,6 +108,7 @@ def _card(
         rows=comparison(names.title, result, siblings),
         collection=collection,
         recipe=card_data.recipe(result, names.title),
+        bins=BINS,
     )
 
 
@@ -114,6 +117,7 @@ def snippets(names: card_data.Names, repo_id: str | None, config: dict[str, Any]
     from fer_hub.cnns import default_cfgs  # here: it loads torch
 
     values: dict[str, Any] = {"source": names.source, "timm_source": names.timm_source, "repo_id": repo_id}
+    values |= {"hub": constants.ENDPOINT}
     values |= {"config": config, "fer": config["fer"], "custom": config["architecture"] in default_cfgs}
     return {
         name: render(f"snippets/{name}.j2", **values).strip()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-PLACES = ("out", "checkpoint_every", "log_with", "emissions")
+PLACES = ("out", "checkpoint_every", "log_with")
 """Fields that say where and how a run is kept, not what it computes: they may differ when it resumes."""
 
 REGISTRIES = {

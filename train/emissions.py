@@ -15,7 +15,7 @@ class Meter:
             country: Three letters (ISO 3166-1 alpha-3), by which codecarbon knows how electricity is made.
 
         Raises:
-            ValueError: codecarbon is not installed.
+            ValueError: codecarbon is not installed, or does not know the country.
         """
         self._tracker: Any = _tracker(country) if country else None
         self._taken = 0.0
@@ -43,10 +43,14 @@ class Meter:
 def _tracker(country: str) -> Any:
     try:
         from codecarbon import OfflineEmissionsTracker
+        from codecarbon.input import DataSource
     except ImportError as error:
         raise ValueError(
             f"--emissions {country}: codecarbon is not installed. Type: pip install codecarbon, or leave it out."
         ) from error
+    known = DataSource().get_global_energy_mix_data()
+    if country not in known:
+        raise ValueError(f"--emissions {country}: no such country. Give three letters, e.g. DEU, FRA, TUR, USA.")
     return OfflineEmissionsTracker(
         country_iso_code=country, save_to_file=False, log_level="error", allow_multiple_runs=True
     )

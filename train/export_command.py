@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
+
+from fer_hub.hub import VARIANTS
 
 from . import measure
 from .variants import export_variants
@@ -22,8 +24,8 @@ class ExportConfig:
     """The model folder to write; default: where the model lies, which is replaced when all is done."""
     data: Path | None = None
     """What the model was trained on; default: the environment variable FER2013_DIR."""
-    variants: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32", "fp16", "int8")
-    """Which to make; fp32 always is."""
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    """Which to make, names of fer_hub.hub.VARIANTS; fp32 always is."""
     threads: int = measure.THREADS
     """Of ONNX Runtime, for the timings."""
 

@@ -100,6 +100,19 @@ def simplified(proto: onnx.ModelProto, fold_norms: bool = False) -> onnx.ModelPr
     return folded
 
 
+def by_default(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """What torch.onnx.export would have written by default: the graph through onnxscript's optimiser.
+
+    Args:
+        proto: A graph; left as it is.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    with quiet():
+        optimised: onnx.ModelProto = optimizer.optimize(copy)
+    return optimised
+
+
 def halved(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Store matrices that half precision holds exactly as fp16 with a cast each, in place.
 

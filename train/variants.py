@@ -95,16 +95,17 @@ def _write(new: Path, splits: Data, names: Sequence[str], threads: int, say: Cal
     model, spec = load_model(new), read_info(new).input
     config = refreshed(new, model)
     say("exporting")
-    plain = graphs.translated(model, spec)
-    sources = Sources(graphs.simplified(plain), graphs.simplified(plain, fold_norms=True), splits, spec)
-    say("timing the plain graph beside the simplified one")
-    steps = {"plain": plain, "simplified": sources.simple}
+    raw = graphs.translated(model, spec)
+    sources = Sources(graphs.simplified(raw), graphs.simplified(raw, fold_norms=True), splits, spec)
+    say("timing what simplifying brings")
+    steps = {"raw": raw, "plain": graphs.by_default(raw), "simplified": sources.simple}
     simplification = measure.simplification(steps, spec, threads, measure.ROUNDS)
     failed = _make(new, config, sources, names, threads, say)
     made = [name for name in names if name not in failed]
     say(f"scoring {', '.join(made)} on {len(splits.validation)} validation images")
     found = measure.measure(new, model, spec, splits.validation, made, threads, measure.ROUNDS)
-    found["variants"] = {name: found["variants"].get(name) or _not_made(name, failed[name]) for name in names}
+    left_out = dict.fromkeys(VARIANTS, "It was left out when the model was exported.") | failed
+    found["variants"] = {name: found["variants"].get(name) or _not_made(name, left_out[name]) for name in VARIANTS}
     _judge(new, found)
     found["simplification"] = simplification
     run_folder.write_json(new / MEASURED, found)

@@ -26,7 +26,7 @@ def name_problems(repo_id: str) -> Iterator[str]:
 def account_problems(api: HfApi, repo_id: str, as_pr: bool = False) -> Iterator[str]:
     """Why this token could not write to the repository."""
     try:
-        me = api.whoami()
+        me = api.whoami(cache=True)  # the Hub limits it: a sweep would ask for each run
     except HUB_ERRORS as error:
         advice = "" if status(error) in ADVICE else " Set HF_TOKEN, or type: hf auth login"
         yield f"Not logged in to {api.endpoint}: {reason(error, api)}{advice}"

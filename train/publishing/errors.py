@@ -13,7 +13,7 @@ from ..run_folder import RunError
 
 HUB_ERRORS = (HTTPError, OSError, ValueError, RuntimeError)
 """What the client raises: by status, by the network, on an odd answer, around an upload."""
-TOKEN = re.compile(r"\bhf_\w{4,}|(?<=Bearer )\S+")
+TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=Bearer )\S+")
 ADVICE = {
     401: "Check the token: HF_TOKEN, or hf auth login.",
     403: "Does the token have write permission for this name?",

@@ -10,11 +10,12 @@ import tyro
 from huggingface_hub import HfApi
 
 from fer_hub import __version__
-from fer_hub.hub import MEASURED
+from fer_hub.hub import MEASURED, read_variants
 
 from .. import cards
 from ..cards import Sibling
 from ..finished import model_folder
+from ..variants import export_variants
 from . import collect
 from .account import account_problems, name_problems
 from .checks import card_problems, folder_problems
@@ -44,6 +45,8 @@ class Asked:
     """Of the commit."""
     dry_run: bool = False
     """Check everything and list what would be sent."""
+    data: Path | None = None
+    """What it was trained on, where variants have to be made first; default: the environment variable FER2013_DIR."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ class Model:
 
 
 def publish(config: PublishConfig) -> None:
-    """Put a model on the Hub: checks first, then one commit.
+    """Put a model on the Hub: its variants are made if they are not yet, checks, one commit.
 
     Raises:
         PublishError: It cannot be published, or a step failed; the message says what is on the Hub now.
@@ -124,6 +127,7 @@ def publish_model(
         ValueError: There is no such model.
     """
     model = Model(Repo(api or client(), repo_id), model_folder(source), asked, siblings)
+    export_first(model.folder, asked)
     problems = [*name_problems(repo_id), *folder_problems(model.folder)]
     online = [*account_problems(model.repo.api, repo_id, asked.create_pr)] if repo_id.count("/") == 1 else []
     link = None if online else collect.link(model.repo.api, asked.collection, repo_id)
@@ -149,6 +153,22 @@ def _into_collection(model: Model, planned: Plan, title: str, link: str | None) 
     done = upload(planned)
     collect.add(repo, collection)
     return done
+
+
+def export_first(folder: Path, asked: Asked) -> None:
+    """Make and measure the variants of a model that is as its run left it; a dry run only says so.
+
+    Raises:
+        ValueError: The data that it was trained on are not there.
+    """
+    measured = read_variants(folder)
+    if measured is None or measured.get("simplification") is not None:
+        return
+    if asked.dry_run:
+        print(f"{folder}: the other ONNX variants would be made first, as by python -m train export")
+        return
+    print(f"{folder}: making the other ONNX variants first")
+    export_variants(folder, data=asked.data, say=lambda stage: print(f"{stage} …", flush=True))
 
 
 def refuse(api: HfApi, name: str, problems: Sequence[str]) -> None:

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_session
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    get_session,
+    set_client_factory,
+)
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
@@ -27,7 +34,9 @@ SILENCE = 180.0
 
 def client() -> HfApi:
     """The Hub's client, as HF_ENDPOINT and HF_TOKEN say."""
-    get_session().timeout = SILENCE
+    ours = get_session()
+    kind, hooks = type(ours), ours.event_hooks
+    set_client_factory(lambda: kind(event_hooks=hooks, follow_redirects=True, timeout=SILENCE))
     return HfApi()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from .repo import Content, Repo, client
 from .upload import Done, Wish, plan, upload
 
 OWNED = ("fer_hub/",)
+SUFFIXES = ("", ".py", ".typed", ".json", ".onnx", ".safetensors", ".png", ".jpg", ".md")
+"""Of the files of fer_hub/; nothing else that lies there is published."""
 MODELS = "models.txt"
 """A model on each line; app.py offers them beside the embedded ones."""
 
@@ -73,23 +76,26 @@ def upload_space(config: PublishSpaceConfig, api: HfApi) -> Done | None:
     problems = [*name_problems(config.repo_id)]
     problems += [] if problems else [*account_problems(api, config.repo_id, config.create_pr)]
     planned = plan(repo, wish, compare=not problems)
-    problems += planned.problems + ([] if problems else [*_model_problems(api, config.models)])
+    problems += planned.problems + ([] if problems else [*_model_problems(api, config.models, config.force)])
     if config.dry_run:
         print(planned.listing())
     refuse(api, config.repo_id, problems)
     return None if config.dry_run else upload(planned)
 
 
-def _model_problems(api: HfApi, models: Sequence[str]) -> Iterator[str]:
-    """Models that the Space could not load."""
+def _model_problems(api: HfApi, models: Sequence[str], force: bool) -> Iterator[str]:
+    """Models that the Space could not load: without ONNX, or not for everybody, for a Space has no token."""
     for model in hub_models(models):
         try:
             missing = [file for file in ONNX_FILES if not api.file_exists(model, file)]
+            info = None if missing else api.model_info(model)
         except HUB_ERRORS as error:
             yield f"{model}: {reason(error, api)}"
             continue
         if missing:
             yield f"{model} has no {', '.join(missing)} on the Hub. Type: python -m train publish … --repo-id {model}"
+        if info and (info.private or info.gated) and not force:
+            yield f"{model} is private or gated. Give the Space a secret HF_TOKEN that may read it, and add --force."
 
 
 def hub_models(models: Sequence[str]) -> list[str]:
@@ -111,7 +117,7 @@ def assemble(title: str, models: Sequence[str] = ()) -> dict[str, Content]:
     files: dict[str, Content] = {
         path.relative_to(ROOT).as_posix(): path
         for path in code
-        if path.is_file() and "__pycache__" not in path.parts and path.name != ".DS_Store"
+        if path.is_file() and path.suffix in SUFFIXES and not re.search(r"\.(tmp|old)\b", path.as_posix())
     }
     offered = hub_models(models)
     return files | {

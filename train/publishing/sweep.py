@@ -15,7 +15,8 @@ from huggingface_hub import HfApi
 from .. import leaderboard, run_folder
 from ..cards import Sibling, read_result
 from .account import account_problems
-from .model import Asked, publish_model, refuse
+from .checks import folder_problems
+from .model import Asked, export_first, publish_model, refuse
 from .repo import Repo, client
 
 LONGEST = 96
@@ -40,6 +41,8 @@ class PublishSweepConfig:
     """Also into repositories that fer_hub did not make."""
     dry_run: bool = False
     """Check everything and list what would be sent."""
+    data: Path | None = None
+    """What the runs were trained on, where variants have to be made first; default: FER2013_DIR."""
 
 
 class Member(NamedTuple):
@@ -70,9 +73,11 @@ def publish_all(config: PublishSweepConfig, api: HfApi) -> int:
     chosen = best(finished) if config.best else finished
     if not config.dry_run:
         refuse(api, config.namespace, [*account_problems(api, chosen[0].repo_id)])
-    siblings = relatives(api, finished, chosen)
     title = config.collection or f"Facial expressions: {config.folder.resolve().name}"
-    asked = Asked(private=config.private, collection=title, force=config.force, dry_run=config.dry_run)
+    asked = Asked(
+        private=config.private, collection=title, force=config.force, dry_run=config.dry_run, data=config.data
+    )
+    siblings = relatives(api, finished, sound(chosen, asked))
     failed = 0
     for number, member in enumerate(chosen, 1):
         print(f"{number}/{len(chosen)} {member.slug}")
@@ -83,6 +88,22 @@ def publish_all(config: PublishSweepConfig, api: HfApi) -> int:
             print(f"error: {error}")
     print(f"{len(chosen) - failed} of {len(chosen)} published" + (f", {failed} failed: see above" if failed else ""))
     return 1 if failed else 0
+
+
+def sound(chosen: list[Member], asked: Asked) -> list[Member]:
+    """Those that can be published as far as their folders show: cards link to no other.
+
+    What is wrong with the rest is said when their turn comes.
+    """
+    found = []
+    for member in chosen:
+        try:
+            export_first(member.folder / run_folder.MODEL, asked)
+        except (run_folder.RunError, ValueError, OSError):
+            continue
+        if not folder_problems(member.folder / run_folder.MODEL):
+            found.append(member)
+    return found
 
 
 def members(folder: Path, namespace: str) -> list[Member]:
@@ -125,9 +146,9 @@ def accuracy(result: Mapping[str, Any]) -> float:
     return float(result["validation"]["accuracy"])
 
 
-def relatives(api: HfApi, finished: list[Member], chosen: list[Member]) -> list[Sibling]:
-    """Every finished run for the cards' comparison, with a link where it has a repository."""
-    links = {member.slug: Repo(api, member.repo_id).url for member in chosen}
+def relatives(api: HfApi, finished: list[Member], published: list[Member]) -> list[Sibling]:
+    """Every finished run for the cards' comparison, with a link where it has a repository, or will have."""
+    links = {member.slug: Repo(api, member.repo_id).url for member in published}
     return [Sibling(member.repo_id.rpartition("/")[2], links.get(member.slug), member.result) for member in finished]
 
 
