@@ -84,7 +84,7 @@ def folder(toy_model: Path, tmp_path: Path) -> Path:
 
 
 def read(folder: Path, name: str = "result") -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((folder / FILES[name]).read_text())
+    values: dict[str, Any] = json.loads((folder / FILES[name]).read_text(encoding="utf-8"))
     return values
 
 

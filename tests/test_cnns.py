@@ -15,7 +15,7 @@ from torch import nn
 from fer_hub.backbones import build
 from fer_hub.cnns import PlainCnn, default_cfgs
 from fer_hub.types import InputSpec
-from train import export, run_folder
+from train import export, measure, run_folder
 
 PLAIN = [name for name in default_cfgs if name != "resnet18_grey"]
 PARAMETERS = {
@@ -116,7 +116,7 @@ def test_onnx_equals_torch_at_sizes_that_divide_and_that_do_not(name: str, side:
     with torch.no_grad():
         expected = model(images).numpy()
     assert np.ptp(expected, axis=0).max() > 1e-2  # the images are told apart
-    np.testing.assert_allclose(logits, expected, atol=export.PARITY)
+    np.testing.assert_allclose(logits, expected, atol=measure.PARITY)
 
 
 @pytest.mark.parametrize("name", default_cfgs)

@@ -16,7 +16,7 @@ from train.emissions import Meter
 def test_without_a_country_nothing_is_counted(toy_run: Path) -> None:
     with Meter(None) as meter:
         assert meter.take() == 0
-    assert json.loads((toy_run / "result.json").read_text())["emissions"] is None
+    assert json.loads((toy_run / "result.json").read_text(encoding="utf-8"))["emissions"] is None
     assert ModelCard.load(toy_run / "model" / "README.md").data.to_dict().get("co2_eq_emissions") is None
 
 

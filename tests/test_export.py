@@ -177,13 +177,13 @@ def test_an_onnx_file_must_give_torchs_logits(change: list[list[float]], message
     if message is None:
         measure.check_parity(found, TORCH)
     else:
-        with pytest.raises(export.ParityError, match=message):
+        with pytest.raises(measure.ParityError, match=message):
             measure.check_parity(found, TORCH)
 
 
 def test_another_label_that_is_no_tie_is_refused() -> None:
     torch_side = np.array([[0.0, 2.0, 2.0 - 1.5e-4]], dtype=np.float32)
-    with pytest.raises(export.ParityError, match="it names other labels than torch on 1 of 1 images"):
+    with pytest.raises(measure.ParityError, match="it names other labels than torch on 1 of 1 images"):
         measure.check_parity(torch_side + np.array([[0, -9e-5, 9e-5]], dtype=np.float32), torch_side)
 
 
@@ -208,7 +208,7 @@ def test_a_failed_export_leaves_the_folder_as_it_was(copy: Path, toy_csv: Path) 
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     result = json.loads((copy / "metrics.json").read_text())
     splits, network = data.load("as-given", toy_csv), Pretender(load_model(copy))
-    with pytest.raises(export.ParityError, match=r"differ by up to 1\.0\de-03"):
+    with pytest.raises(measure.ParityError, match=r"differ by up to 1\.0\de-03"):
         export.write_model_folder(copy, network, read_info(copy).input, splits, result, np.eye(60, 7))
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
@@ -219,7 +219,7 @@ def test_a_run_leaves_the_measurements_of_its_default_file(toy_model: Path) -> N
     accuracy = json.loads((toy_model / "metrics.json").read_text())["validation"]["accuracy"]
     assert (name, row["bytes"], row["published"], row["why"]) == ("fp32", size, True, "")
     assert (row["same_label"], row["accuracy"], found["reference_accuracy"]) == (1.0, accuracy, accuracy)
-    assert 0 <= row["max_logit_difference"] <= export.PARITY
+    assert 0 <= row["max_logit_difference"] <= measure.PARITY
     assert row["latency_ms"].keys() == {"1", "16"}
     assert (found["split"], found["n"], found["simplification"]) == ("validation", 60, None)
 
@@ -307,7 +307,7 @@ def test_every_backbone_is_exported_simplified_and_exact(name: str, tmp_path: Pa
     expected = logits(network, values)
     assert np.ptp(expected, axis=0).max() > 1e-2  # the images are told apart
     for model in (tmp_path / "model.onnx", folded):
-        np.testing.assert_allclose(measure.session(model, 1)(values), expected, atol=export.PARITY)
+        np.testing.assert_allclose(measure.session(model, 1)(values), expected, atol=measure.PARITY)
     kinds = [{node.op_type for node in graph.graph.node} for graph in (plain, simple)]
     assert not {"CastLike", "Expand", "Shape", "Constant"} & kinds[1] - {"Cast"}
     assert len(folded.graph.node) < len(plain.graph.node)

@@ -119,7 +119,7 @@ def weights_of_another(model: Path) -> None:
 
 def edit(file: str, change: Callable[[dict], object]) -> Callable[[Path], None]:  # type: ignore[type-arg]
     def spoil(model: Path) -> None:
-        values = json.loads((model / file).read_text())
+        values = json.loads((model / file).read_text(encoding="utf-8"))
         change(values)
         (model / file).write_text(json.dumps(values))
 

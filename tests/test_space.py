@@ -57,7 +57,7 @@ def test_a_space_holds_the_app_the_library_with_its_models_and_nothing_else() ->
 
 
 def test_its_requirements_are_those_of_the_core_and_the_app() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = bytes(assemble("Faces")["requirements.txt"]).decode().splitlines()  # type: ignore[arg-type]
     assert lines == project["dependencies"] + project["optional-dependencies"]["app"]
 
@@ -172,7 +172,7 @@ def test_the_assembled_folder_runs_as_it_is_with_a_model_of_the_hub(
             [fresh_python, "app.py"], cwd=tmp_path / "space", env=environment, stdout=log, stderr=log
         )
     try:
-        assert answers(f"http://127.0.0.1:{port}/", process), (tmp_path / "log").read_text()
+        assert answers(f"http://127.0.0.1:{port}/", process), (tmp_path / "log").read_text(encoding="utf-8")
         app = Client(f"http://127.0.0.1:{port}/", verbose=False)
         for model in ("fer-lite0", "me/x"):
             _, bars, (face,) = app.predict(handle_file(PHOTO), model, False, api_name="/predict")

@@ -35,7 +35,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def read(folder: Path, name: str) -> Json:
-    values: Json = json.loads((folder / name).read_text())
+    values: Json = json.loads((folder / name).read_text(encoding="utf-8"))
     return values
 
 
@@ -191,7 +191,7 @@ def test_the_command_prints_both_tables_and_the_stages(
     rows = read(copy, "onnx/variants.json")["variants"]
     assert [name for name, row in rows.items() if row["bytes"]] == ["fp32", "fp16"]
     assert rows["int8"]["why"] == "It was left out when the model was exported."
-    assert f"# {copy.name}\n" in (copy / "README.md").read_text()
+    assert f"# {copy.name}\n" in (copy / "README.md").read_text(encoding="utf-8")
 
 
 # ── the temperature ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -279,7 +279,7 @@ def test_a_variant_that_loses_too_much_is_listed_with_the_reason_and_its_file_le
     assert not row["published"]
     assert re.fullmatch(why, row["why"])
     assert not (copy / VARIANTS[name]).exists()
-    assert row["why"] in (copy / "README.md").read_text()
+    assert row["why"] in (copy / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_variant_that_cannot_be_made_is_listed_with_the_reason(
@@ -386,7 +386,7 @@ def test_what_is_no_model_or_not_to_be_replaced_is_said_with_status_2(
     for arguments, message in cases.items():
         assert main(["export", *arguments, "--data", str(toy_csv)]) == 2
         assert message in capsys.readouterr().err
-    assert (tmp_path / "mine" / "diary.txt").read_text() == "dear"
+    assert (tmp_path / "mine" / "diary.txt").read_text(encoding="utf-8") == "dear"
 
 
 def test_an_unknown_variant_is_named_with_the_known_ones(toy_model: Path, toy_csv: Path) -> None:

@@ -19,12 +19,7 @@ from . import cards, figures, run_folder
 from .data import Data
 from .graphs import write_onnx
 from .margin import fitted_margin, margins
-from .measure import PARITY, ParityError, measure
-
-__all__ = [
-    "DTYPE", "PARITY", "ParityError", "calibration", "fold_temperature", "head_weights", "model_config", "rounded",
-    "write_model_folder", "write_onnx", "write_weights",
-]  # fmt: skip
+from .measure import measure
 
 DTYPE = "float32"
 """What transformers computes in; without it, it takes the type of whichever weight the file has first."""
