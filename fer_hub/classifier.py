@@ -98,12 +98,12 @@ class TorchClassifier:
         if threads:
             torch.set_num_threads(threads)
         self.info = read_info(folder)
-        self._torch, self._model = torch, load_model(folder)
+        self._torch, self.module = torch, load_model(folder)
 
     def logits(self, pixel_values: Array) -> Array:
         """N×C×H×W float32 → N×labels float32."""
         with self._torch.inference_mode():
-            result: Array = self._model(self._torch.from_numpy(pixel_values)).numpy()
+            result: Array = self.module(self._torch.from_numpy(pixel_values)).numpy()
         return result
 
 

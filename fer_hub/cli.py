@@ -1,4 +1,4 @@
-"""`fer-hub predict` and `models`: the core alone, no torch."""
+"""`fer-hub predict`, `explain` and `models`: the core alone, no torch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import __version__
+from .classifier import RUNTIMES
 from .download import list_models
+from .explain import EXPLAINERS, explain
 from .faces import FaceDetector
 from .hub import MEASURED, VARIANTS, find_model, read_info, read_variants, zoo_models
-from .image import SUFFIXES, read
+from .image import SUFFIXES, crop, read, save
 from .recognizer import Recognizer
 from .types import ImageError, ModelError, Prediction
 
@@ -52,6 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--whole-image", action="store_true", help="take each image as one face, no detection")
     predict.add_argument("--offline", action="store_true", help="never ask the Hub")
     predict.set_defaults(command=_predict)
+    why = commands.add_parser("explain", help="draw what speaks for and against a label in every face of an image")
+    why.add_argument("path", metavar="IMAGE")
+    why.add_argument("--method", default="grad-cam", choices=list(EXPLAINERS), help="default: grad-cam")
+    why.add_argument("--target", metavar="LABEL", help="default: the most probable label of each face")
+    why.add_argument("--out", type=Path, metavar="FILE", help="default: IMAGE's name with the method, here")
+    why.add_argument("--model", metavar="DIR_OR_REPO", help="default: the embedded model")
+    why.add_argument("--runtime", default="onnx", choices=RUNTIMES, help="default: onnx")
+    why.add_argument("--samples", type=int, default=1000, metavar="N", help="of lime; default: 1000")
+    why.add_argument("--seed", type=int, default=0, metavar="N", help="of lime; default: 0")
+    why.add_argument("--whole-image", action="store_true", help="take the image as one face, no detection")
+    why.add_argument("--offline", action="store_true", help="never ask the Hub")
+    why.set_defaults(command=_explain)
     models = commands.add_parser("models", help="list the embedded models, or those of a namespace on the Hub")
     models.add_argument("namespace", nargs="?", help="user or organisation on the Hub")
     models.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -79,6 +95,26 @@ def _predict(options: argparse.Namespace) -> int:
                 continue
             _say(json.dumps(row) if options.json else _lines(row))
     return int(failed)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Write one picture: a row of face and overlay for each face."""
+    recognizer = Recognizer.from_pretrained(options.model, runtime=options.runtime, local_files_only=options.offline)
+    image, info = read(options.path), recognizer.info
+    faces = [] if options.whole_image else recognizer.detector.detect(image)
+    crops = [crop(image, face, info.margin, info.alignment) for face in faces]
+    if not (crops or options.whole_image):
+        raise ImageError(f"{options.path}: no face was found. Add --whole-image if the image is a face.")
+    found = [
+        explain(recognizer.classifier, each, options.method, options.target, samples=options.samples, seed=options.seed)
+        for each in crops or [image]
+    ]
+    out = options.out or Path(f"{Path(options.path).stem}-{options.method}.png")
+    save(np.concatenate([each.panel() for each in found]), out)
+    for number, each in enumerate(found, 1):
+        _say(f"face {number}: {each.label} {each.probability:.0%}, by {each.method}")
+    _say(f"{out}: each face, and what speaks for (orange) and against it (blue)")
+    return 0
 
 
 def _row(recognizer: Recognizer, path: Path, whole_image: bool) -> dict[str, Any]:

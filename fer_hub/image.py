@@ -245,6 +245,23 @@ def _draw_face(
     pen.text((at_x + 4 - left, at_y + 4 - top), text, fill=_ink(color), font=font)
 
 
+def save(image: Image, path: Path) -> None:
+    """Write an image under another name first, then rename: as PNG, or what the suffix says.
+
+    Raises:
+        ImageError: The suffix is none of an image file, or the file cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ImageError(f"{path}: give a file that ends in {', '.join(sorted(SUFFIXES))}.")
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    try:
+        PILImage.fromarray(image).save(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ImageError(f"{path} cannot be written ({error.strerror or error}). Give another file.") from error
+
+
 def _ink(color: tuple[int, ...]) -> str:
     """Black or white, whichever reads better on the colour (relative luminance, WCAG 2.1)."""
     linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color[:3]]

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NEVER_IN_FER_HUB = {"gradio", "datasets", "accelerate", "sklearn", "matplotlib", "train", "app", "scipy", "tyro"}
 TORCH = {"torch", "torchvision", "timm", "safetensors", "facenet_pytorch"}
-TORCH_SIDE = {"backbones.py", "cnns.py", "classifier.py"}
+TORCH_SIDE = {"backbones.py", "cnns.py", "classifier.py", "cam.py"}
 CHAIN = ["types", "labels", "image", "faces"]
 TRAIN_ORDER = ["config", "data", "loop", "__main__"]
 

@@ -70,3 +70,19 @@ def test_the_installed_command_finds_the_happy_astronaut(fresh_python: Path, tmp
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
     (face,) = json.loads(done.stdout)["faces"]
     assert face["label"] == "happy"
+
+
+@pytest.mark.slow
+def test_the_core_explains_by_occlusion_and_names_what_other_methods_need(fresh_python: Path, tmp_path: Path) -> None:
+    command = [fresh_python.with_name("fer-hub"), "explain", ROOT / "fer_hub" / "assets" / "examples" / "astronaut.jpg"]
+    done = {
+        method: subprocess.run(
+            [*command, "--method", method], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        for method in ("occlusion", "grad-cam", "lime")
+    }
+    assert {method: each.returncode for method, each in done.items()} == {"occlusion": 0, "grad-cam": 2, "lime": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["astronaut-occlusion.png"]
+    for method in ("grad-cam", "lime"):
+        assert "pip install 'fer_hub[explain]'" in done[method].stderr
+        assert "Traceback" not in done[method].stderr
