@@ -57,8 +57,9 @@ def test_every_published_variant_is_as_accurate_on_public_test_as_it_says(name: 
     split, measured = data.read_split(fer2013_dir, "validation"), read_variants(find_model(name))
     assert measured is not None
     assert measured["n"] == len(split)
-    for variant, row in measured["variants"].items():
-        assert row["published"]
+    published = {variant: row for variant, row in measured["variants"].items() if row["published"]}
+    assert {"fp32", "int8"} <= published.keys()
+    for variant, row in published.items():
         logits = model_logits(name, "onnx", split, variant)
         exact = variant == "fp32"  # 8 bits are rounded otherwise by other processors
         assert (logits.argmax(1) == split.labels).mean() == pytest.approx(row["accuracy"], abs=1e-9 if exact else 0.004)
