@@ -241,7 +241,7 @@ def theme() -> gr.Theme:
 def named_models() -> list[str]:
     """The models on the command line and in models.txt."""
     lines = MODELS.read_text(encoding="utf-8").splitlines() if MODELS.is_file() else []
-    return list(dict.fromkeys([*sys.argv[1:], *(line.strip() for line in lines if line.strip())]))
+    return [*sys.argv[1:], *(line.strip() for line in lines if line.strip())]
 
 
 def main() -> None:

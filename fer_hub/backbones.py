@@ -94,7 +94,7 @@ def load_initial(model: nn.Module, path: Path) -> dict[str, list[str]]:
     """
     weights = _read_weights(path)
     own = model.state_dict()
-    head = {name for name in own if _is_head(model, name)}
+    head = head_weights(model)
     weights = {k: v for k, v in weights.items() if not (k in head and own[k].shape != v.shape)}
     if not weights.keys() & own.keys():
         example = f" (e.g. {min(weights)} against {min(own)})" if weights else ""
@@ -133,9 +133,11 @@ def _head(model: nn.Module) -> nn.Module:
     return head
 
 
-def _is_head(model: nn.Module, name: str) -> bool:
+def head_weights(model: nn.Module) -> set[str]:
+    """Names, in the state dict, of the weights of the last layer."""
     head = _head(model)
-    return any(name.startswith(f"{path}.") for path, module in model.named_modules() if path and module is head)
+    layers = [path for path, module in model.named_modules() if path and module is head]
+    return {name for name in model.state_dict() if any(name.startswith(f"{path}.") for path in layers)}
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .download import DEFAULT_PLACE, FileMissing, Place
-from .hub import MEASURED, VARIANTS, fastest_variant, find_model, read_info, read_variants
+from .hub import MEASURED, VARIANTS, fastest_variant, find_model, published_variants, read_info, read_variants
 from .image import to_array
 from .types import Array, Image, ModelError, ModelInfo
 
@@ -162,12 +162,12 @@ def _fastest(source: str | os.PathLike[str] | None, place: Place) -> str:
 def _without(source: str | os.PathLike[str] | None, variant: str, problem: str, place: Place) -> str:
     """Why a model lacks a variant, and what it has, if its measurements say so."""
     try:
-        measured = read_variants(find_model(source, files=("config.json", MEASURED), place=place)) or {}
+        folder = find_model(source, files=("config.json", MEASURED), place=place)
     except FileMissing:
         return problem
-    rows = measured.get("variants", {})
-    why = rows.get(variant, {}).get("why")
-    has = ", ".join(name for name, row in rows.items() if row["published"])
+    measured = read_variants(folder) or {"variants": {}}
+    why = measured["variants"].get(variant, {}).get("why")
+    has = ", ".join(published_variants(folder))
     return f"{problem} It was not published: {why} It has {has}." if why else f"{problem} It has {has}."
 
 

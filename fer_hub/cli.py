@@ -20,8 +20,8 @@ from .classifier import RUNTIMES
 from .download import list_models
 from .explain import EXPLAINERS, explain
 from .faces import FaceDetector
-from .hub import MEASURED, VARIANTS, find_model, read_info, read_variants, zoo_models
-from .image import SUFFIXES, crop, read, save
+from .hub import MEASURED, VARIANTS, find_model, published_variants, read_info, zoo_models
+from .image import SUFFIXES, read, save
 from .recognizer import Recognizer
 from .types import ImageError, ModelError, Prediction
 
@@ -100,14 +100,20 @@ def _predict(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     """Write one picture: a row of face and overlay for each face."""
     recognizer = Recognizer.from_pretrained(options.model, runtime=options.runtime, local_files_only=options.offline)
-    image, info = read(options.path), recognizer.info
-    faces = [] if options.whole_image else recognizer.detector.detect(image)
-    crops = [crop(image, face, info.margin, info.alignment) for face in faces]
-    if not (crops or options.whole_image):
+    image = read(options.path)
+    faces = recognizer.faces(image, options.whole_image)
+    if not faces:
         raise ImageError(f"{options.path}: no face was found. Add --whole-image if the image is a face.")
     found = [
-        explain(recognizer.classifier, each, options.method, options.target, samples=options.samples, seed=options.seed)
-        for each in crops or [image]
+        explain(
+            recognizer.classifier,
+            recognizer.crop(image, face),
+            options.method,
+            options.target,
+            samples=options.samples,
+            seed=options.seed,
+        )
+        for face in faces
     ]
     out = options.out or Path(f"{Path(options.path).stem}-{options.method}.png")
     save(np.concatenate([each.panel() for each in found]), out)
@@ -179,9 +185,8 @@ def _models(options: argparse.Namespace) -> int:
 def _model(name: str) -> dict[str, Any]:
     """What a model's small files say of it; the weights are not fetched."""
     folder = find_model(name, files=("config.json", MEASURED))
-    info, measured = read_info(folder), read_variants(folder) or {}
+    info, published = read_info(folder), published_variants(folder)
     test = info.fer.get("metrics", {}).get("test", {})
-    published = {kind: row for kind, row in measured["variants"].items() if row["published"]}
     return {
         "name": name,
         "architecture": info.architecture,

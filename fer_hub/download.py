@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,21 +146,24 @@ def repo_of(folder: Path) -> str | None:
     return name.replace("--", "/", 1) if kind == "models" and folder.parent.name == "snapshots" else None
 
 
-def _status(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error; None where no answer came."""
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, and so on."""
     while error is not None:
-        response = getattr(error, "response", None)
-        if response is not None:
-            return int(response.status_code)
+        yield error
         error = error.__cause__
-    return None
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status behind an error; None where no answer came."""
+    responses = (getattr(each, "response", None) for each in causes(error))
+    return next((int(response.status_code) for response in responses if response is not None), None)
 
 
 def _passes(error: Exception) -> bool:
     """Whether the trouble may be over later: no network, a Hub that is overloaded or broken."""
     from huggingface_hub.errors import HFValidationError
 
-    status = _status(error)
+    status = status_of(error)
     return not isinstance(error, HFValidationError) if status is None else status == 429 or status >= 500
 
 
@@ -193,13 +196,9 @@ def _missing(error: Exception, files: Sequence[str]) -> str:
     return next((file for file in files if file in str(error)), files[0])
 
 
-def _errno(error: BaseException | None) -> int | None:
+def _errno(error: BaseException) -> int | None:
     """The number of the system's error behind an error."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno:
-            return error.errno
-        error = error.__cause__
-    return None
+    return next((each.errno for each in causes(error) if isinstance(each, OSError) and each.errno), None)
 
 
 def _trouble(error: Exception) -> str:
@@ -209,7 +208,7 @@ def _trouble(error: Exception) -> str:
         404: "the address is not one of a Hub (404). Check the name and HF_ENDPOINT.",
         429: f"the Hub asks to slow down (429). {AGAIN}.",
     }
-    status = _status(error)
+    status = status_of(error)
     if _errno(error) in DISK:
         return f"the cache cannot be used ({_reason(error)}). Make room, give another cache_dir=…, or set HF_HOME."
     if status is None:
@@ -218,10 +217,9 @@ def _trouble(error: Exception) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error).strip()
-    return SECRETS.sub("…", text.splitlines()[0]) if text else type(error).__name__
+    *_, first = causes(error)
+    text = str(first).strip()
+    return SECRETS.sub("…", text.splitlines()[0]) if text else type(first).__name__
 
 
 def list_models(namespace: str, *, token: str | None = None, endpoint: str | None = None) -> list[str]:

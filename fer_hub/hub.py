@@ -85,12 +85,21 @@ def read_variants(folder: Path) -> dict[str, Any] | None:
     return measured
 
 
+def published_variants(folder: Path) -> dict[str, Any]:
+    """What the published ONNX files of a model folder were measured at, by variant; none where that was not kept.
+
+    Raises:
+        ModelError: The file is broken.
+    """
+    measured = read_variants(folder)
+    return {name: row for name, row in measured["variants"].items() if row["published"]} if measured else {}
+
+
 def fastest_variant(folder: Path) -> str:
     """The published variant with the least median latency of one face, as measured at export; fp32 if none was."""
-    rows = (read_variants(folder) or {"variants": {}})["variants"]
-    published = {name: row for name, row in rows.items() if name in VARIANTS and row["published"]}
+    published = published_variants(folder)
     try:
-        times = {name: float(row["latency_ms"]["1"]["p50"]) for name, row in published.items()}
+        times = {name: float(row["latency_ms"]["1"]["p50"]) for name, row in published.items() if name in VARIANTS}
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / MEASURED} lacks a latency ({error}). Give a variant by its name.") from error
     return min(times, key=times.__getitem__, default="fp32")

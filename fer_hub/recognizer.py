@@ -103,8 +103,15 @@ class Recognizer:
         return self._recognise([read(image)], whole_image)[0]
 
     def _recognise(self, images: Sequence[Image], whole_image: bool) -> list[list[Prediction]]:
-        found = [[None] if whole_image else self.detector.detect(image) for image in images]
-        return self.classify_faces(images, found)
+        return self.classify_faces(images, [self.faces(image, whole_image) for image in images])
+
+    def faces(self, image: Image, whole_image: bool = False) -> Sequence[Face | None]:
+        """The faces of an H×W×3 uint8 RGB array; None stands for the whole image, where that is asked for."""
+        return [None] if whole_image else self.detector.detect(image)
+
+    def crop(self, image: Image, face: Face | None) -> Image:
+        """A face as the model is given it, S×S×3; the image itself where `face` is None."""
+        return image if face is None else crop(image, face, self.info.margin, self.info.alignment)
 
     def classify_faces(self, images: Sequence[Image], faces: Sequence[Sequence[Face | None]]) -> list[list[Prediction]]:
         """Classify faces that are already found, all of them together.
@@ -113,12 +120,7 @@ class Recognizer:
             images: H×W×3 uint8 RGB arrays.
             faces: The faces of each image; None stands for the whole image.
         """
-        info = self.info
-        crops = [
-            image if face is None else crop(image, face, info.margin, info.alignment)
-            for image, its_faces in zip(images, faces, strict=True)
-            for face in its_faces
-        ]
+        crops = [self.crop(image, face) for image, its_faces in zip(images, faces, strict=True) for face in its_faces]
         rows = iter(classify(self.classifier, crops))
         return [[self._prediction(next(rows).tolist(), face) for face in its_faces] for its_faces in faces]
 

@@ -11,9 +11,8 @@ from typing import Any
 from hub_server import HubServer
 from huggingface_hub import HfApi
 
+from fer_hub.hub import VARIANTS
 from train.publishing.model import Asked, publish_model
-
-ONNX = {"fp32": "onnx/model.onnx", "fp16": "onnx/model_fp16.onnx", "int8": "onnx/model_quantized.onnx"}
 
 
 def complete_run(toy_run: Path, out: Path, seed: int = 0, **figures: Any) -> Path:
@@ -40,14 +39,14 @@ def complete_run(toy_run: Path, out: Path, seed: int = 0, **figures: Any) -> Pat
 
 def measure(model: Path) -> None:
     """Write onnx/variants.json anew for the files that are there, with the figures of fp32."""
-    if not (model / ONNX["fp16"]).exists():
-        shutil.copy(model / ONNX["fp32"], model / ONNX["fp16"])
+    if not (model / VARIANTS["fp16"]).exists():
+        shutil.copy(model / VARIANTS["fp32"], model / VARIANTS["fp16"])
     path = model / "onnx" / "variants.json"
     values = read(path)
     row = values["variants"]["fp32"]
-    refused = row | {"file": ONNX["int8"], "published": False, "why": "It is slower than fp32."}
+    refused = row | {"file": VARIANTS["int8"], "published": False, "why": "It is slower than fp32."}
     values["files"] = {name: digest(model / name) for name in ("model.safetensors", "config.json")}
-    published = {name: row | {"file": ONNX[name]} | digest(model / ONNX[name]) for name in ("fp32", "fp16")}
+    published = {name: row | {"file": VARIANTS[name]} | digest(model / VARIANTS[name]) for name in ("fp32", "fp16")}
     graph = {"nodes": 9, "bytes": 9, "latency_ms": row["latency_ms"]["1"]}
     values["simplification"] = dict.fromkeys(("raw", "plain", "simplified"), graph)
     path.write_text(json.dumps(values | {"variants": published | {"int8": refused}}))

@@ -17,7 +17,7 @@ from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from fer_hub.backbones import BACKBONES, build, load_model
+from fer_hub.backbones import BACKBONES, build, head_weights, load_model
 from fer_hub.classifier import OnnxClassifier, load_classifier, softmax
 from fer_hub.hub import read_info
 from fer_hub.image import to_array
@@ -120,7 +120,7 @@ def test_config_is_what_the_run_was(toy_model: Path) -> None:
 
 
 def test_matrices_are_stored_in_half_precision_in_both_files_but_for_the_head(model: Path) -> None:
-    head = export.head_weights(load_model(model))
+    head = head_weights(load_model(model))
     assert head == {"fc.weight", "fc.bias"}
     with safe_open(model / "model.safetensors", "pt") as file:
         kinds = {
@@ -291,7 +291,7 @@ def shaken(name: str) -> torch.nn.Module:
             module.momentum = 1.0  # so that the norms hold the statistics of this batch
     network.train()(torch.randn(8, len(BACKBONES[name]["mean"]), 80, 80))
     torch.nn.init.normal_(network.get_classifier().weight, std=0.1)  # type: ignore[operator]
-    network.load_state_dict(export.rounded(network.state_dict(), export.head_weights(network)))
+    network.load_state_dict(export.rounded(network.state_dict(), head_weights(network)))
     return network.eval()
 
 
@@ -312,5 +312,5 @@ def test_every_backbone_is_exported_simplified_and_exact(name: str, tmp_path: Pa
     assert not {"CastLike", "Expand", "Shape", "Constant"} & kinds[1] - {"Cast"}
     assert len(folded.graph.node) < len(plain.graph.node)
     matrices = [t for t in simple.graph.initializer if len(t.dims) > 1 and t.data_type == TensorProto.FLOAT]
-    assert [t.name for t in matrices] == [n for n in export.head_weights(network) if n.endswith("weight")]
+    assert [t.name for t in matrices] == [n for n in head_weights(network) if n.endswith("weight")]
     assert simple.graph.input[0].type.tensor_type.shape.dim[0].dim_param

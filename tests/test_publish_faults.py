@@ -47,18 +47,14 @@ def small(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def requests_of_a_publish(small: Path) -> list[str]:
-    with server() as hub:
+    with HubServer() as hub:
         publish(hub, small, **WISH)
         return [f"{request.method} {request.path}" for request in hub.requests]
 
 
-def server() -> HubServer:
-    return HubServer()
-
-
 def with_fault(run: Path, nth: int, kind: Kind, times: int = 1, before: Path | None = None) -> Ending:
     """Publish with a fault, then (the fault being over) give the same command again; what the first one left."""
-    with server() as hub:
+    with HubServer() as hub:
         if before:
             publish(hub, before, private=True)
         hub.clear_requests()
@@ -156,7 +152,7 @@ def test_a_fault_while_a_version_is_replaced_leaves_the_old_one_or_the_new_one(
 ) -> None:
     old = shutil.copytree(small, tmp_path / "old")
     (old / "model" / "figures" / "confusion.png").write_bytes(b"an older picture")
-    with server() as hub:
+    with HubServer() as hub:
         publish(hub, old, private=True)
         hub.clear_requests()
         publish(hub, small, **WISH)
@@ -166,7 +162,7 @@ def test_a_fault_while_a_version_is_replaced_leaves_the_old_one_or_the_new_one(
 
 
 def test_a_commit_whose_answer_is_lost_is_found_and_not_made_twice(small: Path) -> None:
-    with server() as hub:
+    with HubServer() as hub:
         hub.fail(matching=r"POST .*/commit/", status="lost")
         publish(hub, small)
         assert commits(hub) == 1
@@ -174,7 +170,7 @@ def test_a_commit_whose_answer_is_lost_is_found_and_not_made_twice(small: Path) 
 
 
 def test_a_commit_that_the_hub_could_not_take_is_sent_again(small: Path) -> None:
-    with server() as hub:
+    with HubServer() as hub:
         hub.fail(matching=r"POST .*/commit/", status=500)
         publish(hub, small)
         assert commits(hub) == 1
@@ -184,7 +180,7 @@ def test_a_commit_that_the_hub_could_not_take_is_sent_again(small: Path) -> None
 def test_somebody_elses_change_meanwhile_is_not_overwritten(small: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(small, tmp_path / "run")
     (changed / "model" / "figures" / "recall.png").write_bytes(b"a new picture")
-    with server() as hub:
+    with HubServer() as hub:
         publish(hub, small)
         hub.fail(matching=r"POST .*/preupload/", status="slow", seconds=1)
         with ThreadPoolExecutor(1) as pool:

@@ -82,13 +82,6 @@ def _stored(weight: Tensor) -> Tensor:
     return weight.half() if _is_matrix(weight) and torch.equal(weight.half().float(), weight) else weight
 
 
-def head_weights(model: nn.Module) -> set[str]:
-    """Names, in the state dict, of the weights of the last layer."""
-    head = model.get_classifier()  # type: ignore[operator]  # every network of timm has it
-    layers = [path for path, module in model.named_modules() if path and module is head]
-    return {name for name in model.state_dict() if any(name.startswith(f"{path}.") for path in layers)}
-
-
 def fold_temperature(model: nn.Module, temperature: float) -> bool:
     """Divide the last layer by a temperature, in place, so that a plain softmax of the logits is calibrated.
 

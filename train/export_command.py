@@ -34,11 +34,12 @@ def export(config: ExportConfig) -> None:
     """Write every ONNX variant of a model, measure them on all of validation, and render its card anew."""
     if config.threads < 1:
         raise ValueError(f"Out of range: --threads {config.threads}. Give 1 or more.")
-    found = export_variants(config.source, config.out, config.data, config.variants, config.threads, _say)
+    found = export_variants(config.source, config.out, config.data, config.variants, config.threads, say)
     print(f"\n{variants_table(found)}\n\n{simplification_table(found)}")
 
 
-def _say(stage: str) -> None:
+def say(stage: str) -> None:
+    """Name the stage that begins."""
     print(f"{stage} …", flush=True)
 
 

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from fer_hub.backbones import head_weights
 from fer_hub.classifier import softmax
 
 from . import export, figures, metrics, network, pictures, run_folder
@@ -33,7 +34,7 @@ def finish(trainer: Trainer) -> dict[str, Any]:
         return {}
     out, splits = trainer.config.out, trainer.splits
     model = trainer.ema.module
-    model.load_state_dict(export.rounded(load_file(out / run_folder.BEST), export.head_weights(model)))
+    model.load_state_dict(export.rounded(load_file(out / run_folder.BEST), head_weights(model)))
     logits = {name: _logits(trainer, split) for name, split in scored_splits(trainer).items()}
     temperature = fit_temperature(logits["validation"], splits.validation.labels)
     model = model.float().cpu()

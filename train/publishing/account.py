@@ -9,7 +9,9 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from .errors import ADVICE, HUB_ERRORS, reason, status
+from fer_hub.download import status_of
+
+from .errors import ADVICE, HUB_ERRORS, reason
 
 
 def name_problems(repo_id: str) -> Iterator[str]:
@@ -28,7 +30,7 @@ def account_problems(api: HfApi, repo_id: str, as_pr: bool = False) -> Iterator[
     try:
         me = api.whoami(cache=True)  # the Hub limits it: a sweep would ask for each run
     except HUB_ERRORS as error:
-        advice = "" if status(error) in ADVICE else " Set HF_TOKEN, or type: hf auth login"
+        advice = "" if status_of(error) in ADVICE else " Set HF_TOKEN, or type: hf auth login"
         yield f"Not logged in to {api.endpoint}: {reason(error, api)}{advice}"
         return
     access = me.get("auth", {}).get("accessToken", {})

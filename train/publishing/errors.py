@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
+from fer_hub.download import causes, status_of
+
 from ..run_folder import RunError
 
 HUB_ERRORS = (HTTPError, OSError, ValueError, RuntimeError)
@@ -31,18 +33,9 @@ def scrubbed(text: str, api: HfApi) -> str:
     return TOKEN.sub("hf_…", text.replace(token, "hf_…") if token else text)
 
 
-def status(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error; None where no answer came."""
-    while error is not None:
-        if isinstance(error, HfHubHTTPError):
-            return int(error.response.status_code)
-        error = error.__cause__
-    return None
-
-
 def reason(error: BaseException, api: HfApi) -> str:
     """One sentence: what happened and, where something can be done, what."""
-    number, parts = status(error), []
+    number, parts = status_of(error), []
     for each in _chain(error):
         said = each.server_message if isinstance(each, HfHubHTTPError) else str(each)
         parts += [" ".join(said.split()).rstrip(".")] if said else []
@@ -53,10 +46,10 @@ def reason(error: BaseException, api: HfApi) -> str:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error and its causes, down to the Hub's answer: what lies below repeats it with links."""
-    each: BaseException | None = error
-    while each is not None:
+    for each in causes(error):
         yield each
-        each = None if isinstance(each, HfHubHTTPError) else each.__cause__
+        if isinstance(each, HfHubHTTPError):
+            return
 
 
 @contextmanager

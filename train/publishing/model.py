@@ -14,6 +14,7 @@ from fer_hub.hub import MEASURED, read_variants
 
 from .. import cards
 from ..cards import Sibling
+from ..export_command import say
 from ..finished import model_folder
 from ..variants import export_variants
 from . import collect
@@ -168,7 +169,7 @@ def export_first(folder: Path, asked: Asked) -> None:
         print(f"{folder}: the other ONNX variants would be made first, as by python -m train export")
         return
     print(f"{folder}: making the other ONNX variants first")
-    export_variants(folder, data=asked.data, say=lambda stage: print(f"{stage} …", flush=True))
+    export_variants(folder, data=asked.data, say=say)
 
 
 def refuse(api: HfApi, name: str, problems: Sequence[str]) -> None:

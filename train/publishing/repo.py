@@ -20,7 +20,9 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from .errors import HUB_ERRORS, PublishError, reason, status
+from fer_hub.download import status_of
+
+from .errors import HUB_ERRORS, PublishError, reason
 
 Content = bytes | Path
 WAITS = (1.0, 4.0)
@@ -163,7 +165,7 @@ def _told(info: CommitInfo) -> Commit:
 
 def _answer_lost(error: BaseException) -> bool:
     """Whether it was the commit itself that got no answer, or one like 500: the client does not send it again."""
-    number = status(error)
+    number = status_of(error)
     try:
         request = error.response.request if isinstance(error, HfHubHTTPError) else getattr(error, "request", None)
     except RuntimeError:  # the error knows of no request
