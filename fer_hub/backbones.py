@@ -13,6 +13,7 @@ from torch import nn
 
 from . import cnns as cnns  # registers the custom networks with timm
 from .download import Place
+from .ensemble import members_of
 from .hub import find_model, read_config, read_info
 from .types import ModelError
 
@@ -156,6 +157,7 @@ def load_model(
     cache_dir: str | Path | None = None,
     token: str | None = None,
     local_files_only: bool = False,
+    subfolder: str = "",
 ) -> nn.Module:
     """Load a model folder (or Hub repository) as a torch module.
 
@@ -165,15 +167,25 @@ def load_model(
         cache_dir: Where files of the Hub are kept; None: huggingface_hub's own place.
         token: Hub token for private repositories.
         local_files_only: Never ask the network.
+        subfolder: Of the folder or repository, where the model is not at its root (a member of an ensemble).
 
     Returns:
         The module in eval mode, fp32; input N×C×H×W as `to_array` makes it, output N×labels logits.
 
     Raises:
-        ModelError: Nothing there, or the weights do not fit the config exactly.
+        ModelError: Nothing there, an ensemble, or the weights do not fit the config exactly.
     """
-    place = Place(revision, cache_dir, token, local_files_only)
-    folder = find_model(source, files=("config.json", "model.safetensors"), place=place)
+    place = Place(revision, cache_dir, token, local_files_only, subfolder=subfolder)
+    try:
+        folder = find_model(source, files=("config.json", "model.safetensors"), place=place)
+    except ModelError as error:
+        if members := members_of(source, place):
+            names = ", ".join(member.model for member in members)
+            raise ModelError(
+                f"{source} is an ensemble: several networks, not one module. Load one of its members ({names}; "
+                "one that begins with ./ by subfolder=…), or the whole with Recognizer.from_pretrained."
+            ) from error
+        raise
     info, config = read_info(folder), read_config(folder)
     model: nn.Module = timm.create_model(
         info.architecture, num_classes=len(info.labels), **config.get("model_args", {})

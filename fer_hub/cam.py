@@ -49,13 +49,21 @@ def grad_cam(classifier: Classifier, pixel_values: Array, target: int) -> Array:
     if isinstance(classifier, TorchClassifier):
         return by_gradient(classifier, pixel_values, target)
     try:
-        return exactly(head_of(classifier.info.path / VARIANTS["fp32"]), pixel_values, target)
+        return exactly(head_of(_full_precision(classifier)), pixel_values, target)
     except Inexact as error:
         try:
             torch_side = _torch(classifier.info.path)
         except ModelError as missing:
             raise ModelError(f"Grad-CAM from the ONNX file: {error} From torch: {missing}") from error
         return by_gradient(torch_side, pixel_values, target)
+
+
+def _full_precision(classifier: Classifier) -> Path:
+    """The fp32 file beside the one that is used; that one itself where there is none."""
+    folder = classifier.info.path
+    beside = folder / VARIANTS["fp32"]
+    file: Path = getattr(classifier, "file", beside)
+    return beside if file in {folder / name for name in VARIANTS.values()} else file
 
 
 def by_gradient(classifier: TorchClassifier, pixel_values: Array, target: int) -> Array:

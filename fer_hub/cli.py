@@ -9,9 +9,10 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -20,10 +21,14 @@ from .classifier import RUNTIMES
 from .download import list_models
 from .explain import EXPLAINERS, explain
 from .faces import FaceDetector
-from .hub import MEASURED, VARIANTS, find_model, published_variants, read_info, zoo_models
+from .hub import VARIANTS, zoo_models
 from .image import SUFFIXES, read, save
+from .labels import LABEL_SPACES
+from .listing import describe
 from .recognizer import Recognizer
+from .relabel import maps_in
 from .types import ImageError, ModelError, Prediction
+from .views import VIEWS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return command(options)
     except (ModelError, ImageError, ValueError) as error:
         _complain(str(error))
         return 2
@@ -49,24 +56,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="name the expression of every face in images")
     predict.add_argument("paths", nargs="+", metavar="PATH", help="image files, folders, globs")
-    predict.add_argument("--model", metavar="DIR_OR_REPO", help="default: the embedded model")
+    _add_model(predict)
     predict.add_argument("--variant", default="fp32", choices=[*VARIANTS, "auto"], help="ONNX file; default: fp32")
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument("--min-face-size", type=int, default=40, metavar="PIXELS", help="default: 40")
     predict.add_argument("--whole-image", action="store_true", help="take each image as one face, no detection")
-    predict.add_argument("--offline", action="store_true", help="never ask the Hub")
     predict.set_defaults(command=_predict)
     why = commands.add_parser("explain", help="draw what speaks for and against a label in every face of an image")
     why.add_argument("path", metavar="IMAGE")
     why.add_argument("--method", default="grad-cam", choices=list(EXPLAINERS), help="default: grad-cam")
     why.add_argument("--target", metavar="LABEL", help="default: the most probable label of each face")
     why.add_argument("--out", type=Path, metavar="FILE", help="default: IMAGE's name with the method, here")
-    why.add_argument("--model", metavar="DIR_OR_REPO", help="default: the embedded model")
+    _add_model(why)
     why.add_argument("--runtime", default="onnx", choices=RUNTIMES, help="default: onnx")
     why.add_argument("--samples", type=int, default=1000, metavar="N", help="of lime; default: 1000")
     why.add_argument("--seed", type=int, default=0, metavar="N", help="of lime; default: 0")
     why.add_argument("--whole-image", action="store_true", help="take the image as one face, no detection")
-    why.add_argument("--offline", action="store_true", help="never ask the Hub")
     why.set_defaults(command=_explain)
     models = commands.add_parser("models", help="list the embedded models, or those of a namespace on the Hub")
     models.add_argument("namespace", nargs="?", help="user or organisation on the Hub")
@@ -75,11 +80,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """Which model, and how it is asked."""
+    parser.add_argument(
+        "--model", action="append", metavar="DIR_OR_REPO", help="default: the embedded model; several make an ensemble"
+    )
+    parser.add_argument("--views", default="none", choices=list(VIEWS), help="of each face, averaged; default: none")
+    parser.add_argument(
+        "--labels", metavar="SPACE_OR_NAMES", help=f"{', '.join(LABEL_SPACES)}, or names with commas; default: its own"
+    )
+    parser.add_argument("--offline", action="store_true", help="never ask the Hub")
+
+
+def _recognizer(options: argparse.Namespace, **more: Any) -> Recognizer:
+    """The model that the options name; says what its labels lose."""
+    recognizer = Recognizer.from_pretrained(
+        options.model and tuple(options.model),
+        views=options.views,
+        labels=options.labels,
+        local_files_only=options.offline,
+        **more,
+    )
+    for name, found in maps_in(recognizer.classifier):
+        if found.lost and not found.undefined:  # of these there was a warning
+            sys.stderr.write(f"note: {name}: {found.sentence()}\n")
+    return recognizer
+
+
 def _predict(options: argparse.Namespace) -> int:
     detector = FaceDetector(min_face_size=options.min_face_size)
-    recognizer = Recognizer.from_pretrained(
-        options.model, variant=options.variant, detector=detector, local_files_only=options.offline
-    )
+    recognizer = _recognizer(options, variant=options.variant, detector=detector)
     failed = False
     for given in options.paths:
         try:
@@ -99,7 +129,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     """Write one picture: a row of face and overlay for each face."""
-    recognizer = Recognizer.from_pretrained(options.model, runtime=options.runtime, local_files_only=options.offline)
+    recognizer = _recognizer(options, runtime=options.runtime)
     image = read(options.path)
     faces = recognizer.faces(image, options.whole_image)
     if not faces:
@@ -174,7 +204,7 @@ def _models(options: argparse.Namespace) -> int:
     failed = False
     for name in list_models(options.namespace) if options.namespace else zoo_models():
         try:
-            row = _model(name)
+            row = describe(name)
         except ModelError as error:
             failed = _complain(str(error))
             continue
@@ -182,32 +212,30 @@ def _models(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _model(name: str) -> dict[str, Any]:
-    """What a model's small files say of it; the weights are not fetched."""
-    folder = find_model(name, files=("config.json", MEASURED))
-    info, published = read_info(folder), published_variants(folder)
-    test = info.fer.get("metrics", {}).get("test", {})
-    return {
-        "name": name,
-        "architecture": info.architecture,
-        "input": [info.input.channels, *info.input.size],
-        "labels": list(info.labels),
-        "accuracy": test.get("accuracy"),
-        "n": test.get("n"),
-        "onnx_mb": {kind: round(row["bytes"] / 1e6, 2) for kind, row in published.items()},
-    }
-
-
 def _model_line(row: dict[str, Any]) -> str:
     accuracy = f"{row['accuracy']:.2%} of {row['n']}" if row["accuracy"] is not None else "not measured"
     size = "×".join(map(str, row["input"]))
     files = ", ".join(f"{kind} {megabytes} MB" for kind, megabytes in row["onnx_mb"].items())
-    return f"{row['name']}: {row['architecture']} {size}, {files}, test accuracy {accuracy}"
+    views = "" if row["views"] == "none" else f", views {row['views']}"
+    members = f" of {', '.join(row['members'])}{views}" if row["members"] else ""
+    return f"{row['name']}: {row['architecture']}{members}, {size}, {files}, test accuracy {accuracy}"
 
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as one line, not with the code that gave it."""
+    sys.stderr.write(f"warning: {message}\n")
 
 
 def _complain(text: str) -> bool:

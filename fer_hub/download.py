@@ -35,6 +35,7 @@ class Place:
         token: For private repositories; None: the one that is logged in.
         local_files_only: Never ask the network.
         endpoint: Address of the Hub; None: HF_ENDPOINT, or huggingface.co.
+        subfolder: Of the repository or folder, where the model is not at its root; "/" between its parts.
     """
 
     revision: str | None = None
@@ -42,6 +43,7 @@ class Place:
     token: str | None = None
     local_files_only: bool = False
     endpoint: str | None = None
+    subfolder: str = ""
 
 
 DEFAULT_PLACE = Place()

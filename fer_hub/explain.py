@@ -16,15 +16,25 @@ from PIL import Image as PILImage
 
 from .cam import grad_cam
 from .classifier import Classifier, classify
+from .ensemble import Ensemble
 from .image import to_array
 from .labels import canonical
+from .relabel import Relabelled
 from .types import Array, Image, ModelError
 
 FOR, AGAINST = (213, 94, 0), (0, 114, 178)
 """Vermilion and blue of Okabe and Ito (2008): told apart with every kind of colour vision."""
+LINE = 0.5
+"""Of a border between regions: how white it is, 0 to 1."""
 PATCH, STRIDE = 1 / 5, 1 / 16
 """Of occlusion: sides of the grey square and of its steps, in units of the face's side."""
 SEGMENTS = 50
+IN_REGIONS = frozenset({"lime"})
+"""Methods that weigh regions, not places: their maps have sharp borders, which an overlay draws."""
+BLACK_BOX = frozenset({"lime", "occlusion"})
+"""Methods that only ask a model for answers: about the same pictures, whichever label is explained."""
+
+Regions = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +48,7 @@ class Explanation:
         heat: S×S float32 in the coordinates of the crop, -1 to 1: above 0 speaks for the label, below against it;
             scaled so that the strongest place is 1 or -1, all 0 where nothing matters.
         crop: S×S×3 uint8 RGB, the face as the model is given it, in colour.
+        regions: S×S, which region each pixel is of, where the method weighs regions; otherwise None.
     """
 
     method: str
@@ -45,19 +56,49 @@ class Explanation:
     probability: float
     heat: Array
     crop: Image
+    regions: Regions | None = None
 
-    def overlay(self, strength: float = 0.65) -> Image:
-        """The face, grey, with what speaks for the label in vermilion and what speaks against it in blue (S×S×3)."""
-        grey = np.asarray(PILImage.fromarray(self.crop).convert("L"), dtype=np.float32)[..., None]
-        color = np.where(self.heat[..., None] >= 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
-        share = np.abs(self.heat)[..., None] * strength
-        blended: Image = (grey * (1 - share) + color * share).round().astype(np.uint8)
-        return blended
+    def overlay(self, strength: float = 0.65, side: int | None = None) -> Image:
+        """The face, grey, with what speaks for the label in vermilion and what speaks against it in blue.
+
+        Args:
+            strength: Share of the colour where the map is strongest, 0 to 1.
+            side: Of the picture, in pixels; None: the crop's own.
+
+        Returns:
+            S×S×3, or side×side×3; thin lines between the regions, where there are any.
+        """
+        size = (self.crop.shape[1], self.crop.shape[0]) if side is None else (side, side)
+        face = PILImage.fromarray(self.crop).convert("L").resize(size, PILImage.Resampling.BICUBIC)
+        heat = _resized(self.heat, size, smooth=self.regions is None)[..., None]
+        color = np.where(heat >= 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
+        share = np.abs(heat) * strength
+        blended = np.asarray(face, np.float32)[..., None] * (1 - share) + color * share
+        if self.regions is not None:
+            lines = _borders(_resized(self.regions.astype(np.float32), size, smooth=False))
+            blended[lines] += LINE * (255 - blended[lines])
+        picture: Image = blended.round().astype(np.uint8)
+        return picture
 
     def panel(self, side: int = 240) -> Image:
         """The face and its overlay beside each other: side×2·side×3."""
-        pair = [PILImage.fromarray(picture).resize((side, side)) for picture in (self.crop, self.overlay())]
-        return np.concatenate([np.asarray(picture) for picture in pair], axis=1)
+        face = PILImage.fromarray(self.crop).resize((side, side))
+        return np.concatenate([np.asarray(face), self.overlay(side=side)], axis=1)
+
+
+def _resized(values: Array, size: tuple[int, int], smooth: bool) -> Array:
+    """A map brought to (width, height): smoothly, or with its sharp borders kept."""
+    way = PILImage.Resampling.BILINEAR if smooth else PILImage.Resampling.NEAREST
+    picture = PILImage.fromarray(values.astype(np.float32))
+    return np.asarray(picture if picture.size == size else picture.resize(size, way), dtype=np.float32)
+
+
+def _borders(regions: Array) -> NDArray[np.bool_]:
+    """Pixels whose neighbour to the right or below is of another region."""
+    lines = np.zeros(regions.shape, bool)
+    lines[:, :-1] |= regions[:, 1:] != regions[:, :-1]
+    lines[:-1] |= regions[1:] != regions[:-1]
+    return lines
 
 
 def explain(
@@ -88,8 +129,10 @@ def explain(
     labels = classifier.info.labels
     scores = classify(classifier, [crop])[0]
     index = int(scores.argmax()) if target is None else _index(target, labels)
-    heat = EXPLAINERS[method](classifier, crop, index, samples, seed)
-    return Explanation(method, labels[index], float(scores[index]), _fitted(heat, crop), crop)
+    in_regions = method in IN_REGIONS
+    heat = _fitted(EXPLAINERS[method](classifier, crop, index, samples, seed), crop, smooth=not in_regions)
+    regions = np.unique(heat, return_inverse=True)[1].reshape(heat.shape) if in_regions else None
+    return Explanation(method, labels[index], float(scores[index]), heat, crop, regions)
 
 
 def _index(target: str, labels: tuple[str, ...]) -> int:
@@ -99,19 +142,26 @@ def _index(target: str, labels: tuple[str, ...]) -> int:
     return labels.index(label)
 
 
-def _fitted(heat: Array, crop: Image) -> Array:
+def _fitted(heat: Array, crop: Image, smooth: bool = True) -> Array:
     """A map of any size, scaled to the crop's size and to -1 to 1."""
-    size = (crop.shape[1], crop.shape[0])
-    picture = PILImage.fromarray(heat.astype(np.float32))
-    same = picture.size == size
-    grown: Array = np.asarray(picture if same else picture.resize(size, PILImage.Resampling.BILINEAR), dtype=np.float32)
+    grown = _resized(heat, (crop.shape[1], crop.shape[0]), smooth)
     top = np.abs(grown).max()
     return grown / top if top > 0 else grown
 
 
 def by_gradient(classifier: Classifier, crop: Image, index: int, samples: int, seed: int) -> Array:
-    """Grad-CAM: see `fer_hub.cam`."""
-    return grad_cam(classifier, to_array([crop], classifier.info.input), index)
+    """Grad-CAM: see `fer_hub.cam`. Of an ensemble: the weighted mean of its members' maps of the face as it is.
+
+    Of a model asked in other labels: of the label in the model itself.
+    """
+    if isinstance(classifier, Relabelled):
+        return by_gradient(classifier.classifier, crop, classifier.own_index(index), samples, seed)
+    if not isinstance(classifier, Ensemble):
+        return grad_cam(classifier, to_array([crop], classifier.info.input), index)
+    label = classifier.info.labels[index]
+    maps = [by_gradient(each, crop, each.info.labels.index(label), samples, seed) for each in classifier.members]
+    mean: Array = np.average([_fitted(heat, crop, True) for heat in maps], axis=0, weights=classifier.weights)
+    return mean.astype(np.float32)
 
 
 def by_occlusion(classifier: Classifier, crop: Image, index: int, samples: int, seed: int) -> Array:
@@ -151,27 +201,50 @@ def by_lime(classifier: Classifier, crop: Image, index: int, samples: int, seed:
     Ribeiro, Singh, Guestrin 2016 (arXiv:1602.04938), through the library lime; regions by SLIC.
     """
     try:
-        from lime.lime_image import LimeImageExplainer
         from skimage.segmentation import slic
+
+        explainer = _lime(seed)
     except ImportError as error:
         raise ModelError(f"lime needs {error.name}, which is not installed. pip install 'fer_hub[explain]'") from error
     height, width = classifier.info.input.size
     small = np.asarray(PILImage.fromarray(crop).resize((width, height), PILImage.Resampling.BICUBIC))
-    regions = partial(slic, n_segments=SEGMENTS, compactness=10, sigma=1, start_label=0)
-    found: Any = LimeImageExplainer(random_state=seed).explain_instance(
+    found = explainer.explain_instance(
         small,
-        lambda images: classify(classifier, [image.astype(np.uint8) for image in images]),
+        lambda images: classify(classifier, list(images)),
         labels=(index,),
         top_labels=None,
         num_samples=samples,
         batch_size=64,
-        segmentation_fn=regions,
+        segmentation_fn=partial(slic, n_segments=SEGMENTS, compactness=10, sigma=1, start_label=0),
         random_seed=seed,
     )
     heat = np.zeros(found.segments.shape, np.float32)
     for region, weight in found.local_exp[index]:
         heat[found.segments == region] = weight
     return heat
+
+
+def _lime(seed: int) -> Any:
+    """The library's explainer, which draws the same pictures as ever, but whole batches at once and without a bar."""
+    from lime.lime_image import LimeImageExplainer
+
+    class Explainer(LimeImageExplainer):  # type: ignore[misc]
+        def data_labels(
+            self,
+            image: Image,
+            fudged_image: Image,
+            segments: Regions,
+            classifier_fn: Callable[[Image], Array],
+            num_samples: int,
+            batch_size: int = 10,
+        ) -> tuple[NDArray[np.int64], Array]:
+            there = self.random_state.randint(0, 2, (num_samples, segments.max() + 1))
+            there[0] = 1  # the first one is the face itself
+            batches = (there[start : start + batch_size] for start in range(0, num_samples, batch_size))
+            scores = [classifier_fn(np.where(batch[:, segments, None] == 1, image, fudged_image)) for batch in batches]
+            return there, np.concatenate(scores)
+
+    return Explainer(random_state=seed)
 
 
 EXPLAINERS: dict[str, Callable[[Classifier, Image, int, int, int], Array]] = {

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,14 @@ def find_model(
         FileMissing: A file is missing from it.
         ModelError: No such model, or it is not to be had.
     """
+    if place.subfolder:
+        inside = tuple(f"{place.subfolder}/{file}" for file in files)
+        return find_model(source, files=inside, place=replace(place, subfolder="")) / place.subfolder
     name = DEFAULT_MODEL if source is None else os.fspath(source)
     folder = ZOO / name if name in zoo_models() else Path(name)
     if not os.path.isdir(folder):
         if os.path.exists(folder):
-            raise ModelError(f"{name} is a file; a model is a folder with config.json. Give the folder.")
+            raise ModelError(f"{name} is a file; a model is a folder with config.json, or an ONNX file.")
         if not _is_repo_id(name):
             raise ModelError(
                 f"There is no model {name!r}: not a folder, and not in the zoo ({', '.join(zoo_models())}). "
@@ -130,13 +134,26 @@ def read_info(folder: Path) -> ModelInfo:
     Raises:
         ModelError: The config is broken or lacks a field.
     """
-    config = read_config(folder)
+    return info_of(read_config(folder), folder, str(folder / "config.json"))
+
+
+def info_of(config: Mapping[str, Any], folder: Path, where: str) -> ModelInfo:
+    """What a config says of the model in a folder.
+
+    Args:
+        config: As in ``config.json``.
+        folder: The model's.
+        where: What an error names as the place of the config.
+
+    Raises:
+        ModelError: A field is missing or wrong.
+    """
     try:
         return _info(folder, config)
     except KeyError as error:
-        raise ModelError(f"{folder / 'config.json'} has no {error}. Export the model again.") from error
+        raise ModelError(f"{where} has no {error}. Export the model again.") from error
     except (AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder / 'config.json'} holds a wrong value: {error}") from error
+        raise ModelError(f"{where} holds a wrong value: {error}") from error
 
 
 def _info(folder: Path, config: Mapping[str, Any]) -> ModelInfo:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
 from .classifier import Classifier, classify, load_classifier
+from .classifier import Source as Model
 from .download import Place
 from .faces import FaceDetector
 from .image import Source, crop, read
@@ -29,8 +29,10 @@ class Recognizer:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | os.PathLike[str] | None = None,
+        source: Model | Sequence[Model] = None,
         *,
+        views: str = "none",
+        labels: str | Sequence[str] | None = None,
         runtime: str = "onnx",
         variant: str = "fp32",
         threads: int | None = None,
@@ -44,23 +46,30 @@ class Recognizer:
 
         Args:
             source: None for the embedded default model, a name of the zoo, a model folder, or a Hub id
-                ``owner/name``.
+                ``owner/name``; several of these make an ensemble, which averages their probabilities.
+            views: Test-time augmentation: "flip" averages over the face and its mirror image, "tencrop" over ten
+                crops of it; "none": as the model has it.
+            labels: In which expressions are named: a label space ("fer2013-7", "ferplus-8", "basic-5") or label
+                names; None: the model's own. Probabilities of other labels are taken away and the rest is scaled up
+                to 1; for a label that the model does not know there is a warning.
             runtime: "onnx", or "torch" (needs the extra `torch`).
             variant: Of the ONNX file: "fp32", "fp16", "int8" where they were published, or "auto" for the one that
                 was measured fastest when it was exported.
             threads: For the model; None: up to four.
             detector: Finds the faces; None: one for faces of 40 pixels and more.
-            revision: Branch, tag or commit on the Hub.
+            revision: Branch, tag or commit on the Hub; of several, of each.
             cache_dir: Where files of the Hub are kept; None: huggingface_hub's own place.
             token: Hub token for private repositories.
             local_files_only: Never ask the network.
 
         Raises:
             ModelError: No such model or variant, it is not to be had, or it is broken.
-            ValueError: The run time or the variant is unknown.
+            ValueError: The run time, the variant, the views or a label is unknown.
         """
         place = Place(revision, cache_dir, token, local_files_only)
-        classifier = load_classifier(source, runtime=runtime, variant=variant, threads=threads, place=place)
+        classifier = load_classifier(
+            source, runtime=runtime, variant=variant, threads=threads, place=place, views=views, labels=labels
+        )
         return cls(classifier, detector)
 
     @property

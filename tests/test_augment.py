@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.augment import Draws, Ranges, augment, blend, derive_seed, draw, partners
+from train.augment import Draws, Ranges, augment, blend, derive_seed, draw, partners, spoil
 from train.config import RunConfig
 
 
@@ -122,8 +122,8 @@ PARTS = {
 
 
 def test_every_range_is_a_field_of_the_config_and_has_a_case_here() -> None:
-    assert PARTS.keys() == asdict(Ranges()).keys()
-    assert FULL == Ranges(**{name: getattr(RunConfig(out=Path("run")), name) for name in PARTS})
+    assert {*PARTS, "camera"} == asdict(Ranges()).keys()  # the camera comes before, with cases of its own below
+    assert FULL == Ranges(**{name: getattr(RunConfig(out=Path("run")), name) for name in (*PARTS, "camera")})
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -190,3 +190,45 @@ def test_pictures_and_targets_are_blended_alike() -> None:
     torch.testing.assert_close(mixed[:, 0, 0], shared)
     torch.testing.assert_close(shared, 0.7 * targets + 0.3 * targets.flip(0))
     torch.testing.assert_close(shared.sum(1), torch.ones(64))
+
+
+# ── a bad camera ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def photos(count: int = 600, side: int = 48) -> Tensor:
+    grey = torch.rand(count, side, side, generator=torch.Generator().manual_seed(2)) * 100 + 80
+    return grey.to(torch.uint8)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.3, 1.0])
+def test_so_many_images_are_spoiled_as_the_chance_says(chance: float) -> None:
+    images = photos()
+    spoiled = spoil(images, draw(600, 0, 0, 0, side=48), chance)
+    changed = (spoiled != images).flatten(1).any(1).float().mean()
+    assert (spoiled.dtype, spoiled.shape) == (torch.uint8, images.shape)
+    assert changed.item() == pytest.approx(chance, abs=0.06)
+
+
+@pytest.mark.parametrize(("how", "smoother", "noisier"), [(0.1, True, False), (0.9, False, True)])
+def test_a_bad_camera_blurs_or_adds_noise(how: float, smoother: bool, noisier: bool) -> None:
+    images, drawn = photos(50), draw(50, 0, 0, 0, side=48)
+    drawn = Draws(drawn.numbers, torch.tensor([[0.0, how, 1.0]]).expand(50, 3), drawn.grain)
+    before, after = images.float().std(), spoil(images, drawn, 1.0).float().std()
+    assert (after < 0.4 * before, after > 1.2 * before) == (smoother, noisier)
+    if noisier:
+        added = (spoil(images, drawn, 1.0).float() - images.float()).std()
+        assert added.item() == pytest.approx(25, rel=0.05)
+
+
+def test_the_noise_of_a_global_batch_is_the_same_however_it_is_shared() -> None:
+    images, drawn = photos(64), draw(64, 5, 1, 2, side=48)
+    whole = spoil(images, drawn, 0.5)
+    halves = [spoil(images[rows], drawn.part(rows), 0.5) for rows in (slice(0, 32), slice(32, 64))]
+    assert torch.equal(torch.cat(halves), whole)
+    assert not torch.equal(whole, spoil(images, draw(64, 5, 1, 3, side=48), 0.5))
+
+
+def test_a_camera_changes_no_other_draw() -> None:
+    assert torch.equal(draw(64, 5, 1, 2).numbers, draw(64, 5, 1, 2, side=48).numbers)
+    with pytest.raises(ValueError, match="have no camera"):
+        spoil(photos(4), draw(4, 0, 0, 0), 0.5)

@@ -1,4 +1,4 @@
-"""train.calibrate finds the temperature that was put in."""
+"""train.calibrate finds the temperature, or the factors and offsets, that were put in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fer_hub.classifier import softmax
-from train.calibrate import fit_temperature
+from train import calibrate
+from train.calibrate import Calibration, fit_temperature
 from train.metrics import score
 
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -45,3 +46,56 @@ def test_the_temperature_stays_in_its_range(right: bool, wanted: float) -> None:
 def test_single_precision_logits_give_a_plain_float() -> None:
     logits, labels = honest(500)
     assert type(fit_temperature(logits.astype(np.float32), labels)) is float
+
+
+SCALE, BIAS = (0.5, 1.0, 1.5, 0.8, 1.2, 0.7, 2.0), (0.5, -0.5, 0.0, 1.0, -1.0, 0.3, -0.3)
+
+
+def distorted(rows: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that vector scaling by SCALE and BIAS makes honest."""
+    logits, labels = honest(rows)
+    return (logits - np.array(BIAS)) / np.array(SCALE), labels
+
+
+def test_known_factors_and_offsets_are_recovered() -> None:
+    found = calibrate.by_vector(*distorted())
+    np.testing.assert_allclose(found.scale, SCALE, rtol=0.08)
+    offsets = np.array(found.bias) - np.array(BIAS)
+    np.testing.assert_allclose(offsets - offsets.mean(), 0, atol=0.1)  # a constant over all classes changes nothing
+
+
+def test_at_the_solution_the_slope_of_the_penalised_nll_is_zero() -> None:
+    logits, labels = distorted(400)
+    found = calibrate.by_vector(logits, labels)
+    p = softmax(found.apply(logits)) - np.eye(7)[labels]
+    np.testing.assert_allclose((p * logits).sum(0) + np.array(found.scale) - 1, 0, atol=0.05)
+    np.testing.assert_allclose(p.sum(0) + np.array(found.bias), 0, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("given", "method"), [(distorted(2000), "vector scaling"), ((honest(2000)[0] * 3, honest(2000)[1]), "temperature")]
+)
+def test_the_method_that_does_better_on_unseen_rows_is_taken(given: tuple[np.ndarray, np.ndarray], method: str) -> None:
+    found, compared = calibrate.fit(*given)
+    assert found.method == method == min(compared, key=lambda name: compared[name]["nll"])
+    plain, after = score(*given, NAMES), score(found.apply(given[0]), given[1], NAMES)
+    assert after["nll"] < plain["nll"]
+
+
+@pytest.mark.parametrize(("rows", "methods"), [(99, tuple(calibrate.METHODS)), (2000, ("temperature",))])
+def test_with_few_rows_or_one_method_there_is_no_comparison(rows: int, methods: tuple[str, ...]) -> None:
+    found, compared = calibrate.fit(*distorted(rows), methods)
+    assert (found.method, compared) == ("temperature", {})
+
+
+def test_a_class_without_rows_leaves_the_calibration_finite() -> None:
+    logits, labels = distorted(300)
+    some = labels != 1
+    found = calibrate.by_vector(logits[some], labels[some])
+    assert np.isfinite([*found.scale, *found.bias]).all()
+
+
+@pytest.mark.parametrize("found", [Calibration(1.7), Calibration(1.0, SCALE, BIAS)])
+def test_a_result_gives_its_calibration_back(found: Calibration) -> None:
+    assert calibrate.of_result({"temperature": found.temperature, "calibration": found.to_json()}) == found
+    assert calibrate.of_result({"temperature": 1.3}) == Calibration(1.3)

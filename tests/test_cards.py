@@ -305,7 +305,7 @@ def test_the_protocol_says_what_makes_the_figures_mean_less(folder: Path) -> Non
 
     text = section(cards.model_card(change(folder, "result", spoil)), "Protocol")
     assert "| trial | at most 1,000 rows of each split were used |" in text
-    assert "learning the annotators' votes; faces aligned (eyes)" in text
+    assert "learning FERPlus' votes; faces aligned (eyes)" in text
     assert "by macro-f1" in text
     assert "| left out | 3 rows: not a face |" in text
     assert "| no face found | 7 of 200 rows of train split, 193 used |" in text

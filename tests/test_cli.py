@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny_models as tiny
 
+from fer_hub import hub
 from fer_hub.cli import main
-from fer_hub.hub import zoo_models
+from fer_hub.hub import find_model, read_info, zoo_models
 
 PHOTO = Path(__file__).parents[1] / "fer_hub" / "assets" / "examples" / "astronaut.jpg"
 
@@ -75,6 +77,10 @@ def test_globs_are_expanded(photos: Path, capsys: pytest.CaptureFixture[str]) ->
         (["predict", str(PHOTO), "--model", "no-such"], 2, "There is no model 'no-such'"),
         (["predict", str(PHOTO), "--model", "a/b", "--offline"], 2, "is not in the cache"),
         (["predict", str(PHOTO), "--min-face-size", "0"], 2, "min_face_size is 0"),
+        (["predict", str(PHOTO), "--labels", "basic-6"], 2, "Unknown label 'basic-6'"),
+        (["predict", str(PHOTO), "--labels", "contempt"], 2, "None of the labels contempt"),
+        (["explain", str(PHOTO), "--labels", "basic-5", "--target", "neutral"], 2, "does not know 'neutral'"),
+        (["predict", str(PHOTO), "--model", "fer-lite0", "--model", "no-such"], 2, "There is no model 'no-such'"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_a_status(
@@ -104,9 +110,96 @@ def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
     listed = rows(capsys.readouterr().out)
     assert [row["name"] for row in listed] == zoo_models()
-    assert all(0 < row["accuracy"] < 1 and row["onnx_mb"]["fp32"] < 10 for row in listed)
+    assert all(0 < row["accuracy"] < 1 for row in listed)
+    assert all(row["onnx_mb"]["fp32"] < 10 for row in listed if not row["members"])
     assert main(["models"]) == 0
     assert "test accuracy" in capsys.readouterr().out
+
+
+def scores(captured: str) -> dict[str, float]:
+    (row,) = rows(captured)
+    return row["faces"][0]["scores"]
+
+
+def test_labels_are_asked_for_and_what_is_lost_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", str(PHOTO), "--json"])
+    own = scores(capsys.readouterr().out)
+    assert main(["predict", str(PHOTO), "--json", "--labels", "basic-5"]) == 0
+    captured = capsys.readouterr()
+    kept = {label: own[label] for label in ("angry", "fear", "happy", "sad", "surprise")}
+    assert scores(captured.out) == pytest.approx({k: v / sum(kept.values()) for k, v in kept.items()}, abs=1e-5)
+    assert captured.err.startswith("note: fer-lite0: 'disgust' and 'neutral' are lost: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_label_that_the_model_does_not_know_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(PHOTO), "--json", "--labels", "Joy,contempt"]) == 0
+    captured = capsys.readouterr()
+    assert scores(captured.out) == {"happy": 1, "contempt": 0}
+    assert captured.err.startswith("warning: fer-lite0 as happy, contempt: 'angry', ")
+    assert captured.err.endswith("'contempt' is never predicted: the model does not know it.\n")
+    assert captured.err.count("\n") == 1
+
+
+def test_several_models_are_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    info = read_info(find_model())
+    frame = {"scale": info.margin.scale, "shift_x": info.margin.shift_x, "shift_y": info.margin.shift_y}
+    model = str(tiny.network(tmp_path / "tiny", face_margin=frame))
+    found = []
+    for models in (["fer-lite0"], [model], ["fer-lite0", model]):
+        assert main(["predict", str(PHOTO), "--json", *(word for name in models for word in ("--model", name))]) == 0
+        found.append(scores(capsys.readouterr().out))
+    one, two, both = found
+    assert both == pytest.approx({label: (one[label] + two[label]) / 2 for label in one}, abs=1e-5)
+    assert abs(one["happy"] - two["happy"]) > 0.01
+
+
+@pytest.mark.parametrize("views", ["flip", "tencrop"])
+def test_views_change_the_probabilities(views: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", str(PHOTO), "--json"])
+    main(["predict", str(PHOTO), "--json", "--views", views])
+    own, asked = (row["faces"][0] for row in rows(capsys.readouterr().out))
+    assert own["box"] == asked["box"]
+    assert own["scores"] != asked["scores"]
+
+
+def test_a_picture_explains_a_model_with_views_and_other_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "why.png"
+    arguments = ["--labels", "basic-5", "--views", "flip", "--target", "joy", "--out", str(out)]
+    assert main(["explain", str(PHOTO), *arguments]) == 0
+    captured = capsys.readouterr()
+    assert "face 1: happy" in captured.out
+    assert "are lost" in captured.err
+    assert out.stat().st_size > 1000
+
+
+def test_models_lists_an_ensemble_with_its_members_and_their_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"fp32": 1_000_000, "int8": 250_000}
+    for name in ("one", "two"):
+        folder = tiny.network(tmp_path / "zoo" / name)
+        measured = {"variants": {kind: {"published": True, "bytes": size} for kind, size in sizes.items()}}
+        (folder / "onnx" / "variants.json").write_text(json.dumps(measured))
+    test = {"test": {"accuracy": 0.5, "n": 10}}
+    tiny.ensemble(tmp_path / "zoo" / "whole", ["one", "../two"], views="flip", metrics=test)
+    tiny.ensemble(tmp_path / "zoo" / "x-broken", ["../gone"])
+    monkeypatch.setattr(hub, "ZOO", tmp_path / "zoo")
+    assert main(["models", "--json"]) == 1
+    captured = capsys.readouterr()
+    *_, whole = rows(captured.out)
+    assert (whole["name"], whole["members"], whole["views"]) == ("whole", ["one", "../two"], "flip")
+    assert whole["onnx_mb"] == {"fp32": 2, "int8": 0.5}
+    assert "gone" in captured.err
+    main(["models"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "one: tiny, 1×8×8, fp32 1.0 MB, int8 0.25 MB, test accuracy not measured",
+        "two: tiny, 1×8×8, fp32 1.0 MB, int8 0.25 MB, test accuracy not measured",
+        "whole: ensemble of one, ../two, views flip, 1×8×8, fp32 2.0 MB, int8 0.5 MB, test accuracy 50.00% of 10",
+    ]
 
 
 def test_a_reader_that_goes_away_is_no_error(photos: Path) -> None:

@@ -96,7 +96,8 @@ def test_differing_names_the_fields_that_define_another_run(changes: dict[str, o
     assert differing(dataclasses.replace(config, **changes), saved) == names  # type: ignore[arg-type]
 
 
-def test_a_field_that_the_saved_config_lacks_differs() -> None:
+def test_a_field_that_the_saved_config_lacks_had_its_default() -> None:
     saved = to_json(RunConfig(out=OUT))
     del saved["mixup"]
-    assert differing(RunConfig(out=OUT), saved) == ["mixup"]
+    assert differing(RunConfig(out=OUT), saved) == []
+    assert differing(RunConfig(out=OUT, mixup=0.2), saved) == ["mixup"]

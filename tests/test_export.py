@@ -23,6 +23,7 @@ from fer_hub.hub import read_info
 from fer_hub.image import to_array
 from fer_hub.types import InputSpec, ModelError
 from train import data, export, graphs, loop, measure
+from train.calibrate import Calibration
 
 FILES = {
     "README.md",
@@ -81,15 +82,15 @@ def test_torch_onnx_and_timm_give_the_same_logits(model: Path) -> None:
     by_timm = logits(timm.create_model(f"local-dir:{model}", pretrained=True), values)
     assert ours.shape == (20, 7)
     assert ours.std(axis=0).min() > 0  # the pictures are told apart
-    np.testing.assert_allclose(OnnxClassifier(model).logits(values), ours, atol=1e-4)
-    np.testing.assert_allclose(load_classifier(model, runtime="torch").logits(values), ours, atol=1e-6)
+    np.testing.assert_allclose(OnnxClassifier(model).forward(values), ours, atol=1e-4)
+    np.testing.assert_allclose(load_classifier(model, runtime="torch").forward(values), ours, atol=1e-6)
     np.testing.assert_allclose(by_timm, ours, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_the_onnx_file_takes_any_number_of_faces(model: Path, count: int) -> None:
     values = pixels(model, count)
-    np.testing.assert_allclose(OnnxClassifier(model).logits(values), logits(load_model(model), values), atol=1e-4)
+    np.testing.assert_allclose(OnnxClassifier(model).forward(values), logits(load_model(model), values), atol=1e-4)
 
 
 def test_the_onnx_file_describes_itself(model: Path) -> None:
@@ -108,12 +109,11 @@ def test_config_is_what_the_run_was(toy_model: Path) -> None:
     config, result = (json.loads((toy_model / name).read_text()) for name in ("config.json", "metrics.json"))
     assert config["architecture"] == "test_resnet"
     assert config["label_names"] == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-    folded = result.get("temperature_folded", False)
-    assert (
-        config["fer"]["temperature"] == read_info(toy_model).temperature == (1.0 if folded else result["temperature"])
-    )
-    fitted = {"temperature": result["temperature"], "folded": folded, "fitted_on": "validation"}
-    assert config["fer"]["calibration"] == fitted
+    fitted = result["calibration"]
+    left = 1.0 if fitted["folded"] else result["temperature"]
+    assert config["fer"]["temperature"] == read_info(toy_model).temperature == left
+    assert config["fer"]["calibration"] == {key: fitted[key] for key in fitted if key != "compared"}
+    assert fitted["temperature"] == result["temperature"]
     assert config["fer"]["metrics"]["test"]["accuracy"] == result["test"]["accuracy"]
     assert config["fer"]["face_margin"].keys() == {"scale", "shift_x", "shift_y"}
     assert {config["fer"][name] for name in ("protocol", "sampling", "loss")} == {"as-given", "none", "cross-entropy"}
@@ -151,8 +151,7 @@ def test_what_half_precision_does_not_hold_is_stored_as_it_is(toy_model: Path, t
 
 def test_the_result_scores_the_stored_weights(toy_model: Path, toy_csv: Path) -> None:
     test, result = data.load("as-given", toy_csv).test, json.loads((toy_model / "metrics.json").read_text())
-    info = read_info(toy_model)
-    found = OnnxClassifier(toy_model).logits(to_array(list(test.images), info.input)).argmax(1)
+    found = OnnxClassifier(toy_model).logits(list(test.images)).argmax(1)
     assert (found == test.labels).mean() == pytest.approx(result["test"]["accuracy"], abs=1e-9)
 
 
@@ -224,21 +223,28 @@ def test_a_run_leaves_the_measurements_of_its_default_file(toy_model: Path) -> N
     assert (found["split"], found["n"], found["simplification"]) == ("validation", 60, None)
 
 
-def test_a_folded_temperature_gives_the_probabilities_that_dividing_gives(model: Path) -> None:
+@pytest.mark.parametrize(
+    "found",
+    [Calibration(1.7), Calibration(0.8, tuple(np.linspace(0.5, 2, 7).tolist()), tuple(np.arange(-3.0, 4).tolist()))],
+    ids=["temperature", "vector scaling"],
+)
+def test_a_folded_calibration_gives_the_probabilities_that_applying_it_gives(model: Path, found: Calibration) -> None:
     values, network = pixels(model), load_model(model)
-    divided = softmax(logits(network, values), 1.7)
-    assert export.fold_temperature(network, 1.7)
-    np.testing.assert_allclose(softmax(logits(network, values)), divided, atol=1e-6)
-    assert export.calibration(1.7, True)["temperature"] == 1.0
+    wanted = softmax(found.apply(logits(network, values)))
+    assert export.fold(network, found)
+    np.testing.assert_allclose(softmax(logits(network, values)), wanted, atol=1e-6)
+    assert export.calibration(found, True)["temperature"] == 1.0
+    assert found.method in export.foldable(network)
 
 
 def test_a_head_that_is_not_one_linear_layer_is_left_alone(toy_model: Path) -> None:
     network = load_model(toy_model)
     network.fc = torch.nn.Sequential(network.fc)
     before = [weight.clone() for weight in network.parameters()]
-    assert not export.fold_temperature(network, 1.7)
+    assert not export.fold(network, Calibration(1.7))
+    assert export.foldable(network) == ("temperature",)
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
-    assert export.calibration(1.7, False)["temperature"] == 1.7
+    assert export.calibration(Calibration(1.7), False)["temperature"] == 1.7
 
 
 @pytest.mark.parametrize(

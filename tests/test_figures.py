@@ -310,7 +310,7 @@ def test_the_curves_of_a_model_are_drawn_at_its_temperature(monkeypatch: pytest.
     legend = [text.get_text() for text in drawn["roc.png"].axes[0].get_legend().get_texts()]
     assert legend[:-1] == [f"{name}  {scores['per_class'][label]['roc_auc']:.3f}" for name, label in PAIRS[:-1]]
     assert [axes.get_title() for axes in drawn["reliability.png"].axes[:2]] == [
-        f"before (temperature 1)\nECE {plain['ece']:.3f}",
+        f"before calibration\nECE {plain['ece']:.3f}",
         f"after (temperature 2.50)\nECE {scores['ece']:.3f}",
     ]
 

@@ -150,7 +150,7 @@ def test_auto_takes_the_variant_that_was_measured_fastest(
     if milliseconds:
         measured(folder, **milliseconds)
     classifier = load_classifier(folder, variant="auto")
-    assert classifier.logits(np.zeros((1, 3, 96, 96), np.float32)).shape == (1, 7)
+    assert classifier.forward(np.zeros((1, 3, 96, 96), np.float32)).shape == (1, 7)
     other = next(name for name in VARIANTS if name != wanted)
     with pytest.raises(ModelError, match=f"{VARIANTS[other]} is missing"):
         load_classifier(folder, variant=other)

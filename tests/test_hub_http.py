@@ -299,7 +299,7 @@ def test_a_model_of_the_hub_gives_the_logits_of_the_folder_it_came_from(hub: Hub
     here = load_classifier(DEFAULT_MODEL, threads=1)
     spec = here.info.input
     pixels = np.random.default_rng(0).standard_normal((2, spec.channels, *spec.size), dtype=np.float32)
-    np.testing.assert_array_equal(there.logits(pixels), here.logits(pixels))
+    np.testing.assert_array_equal(there.forward(pixels), here.forward(pixels))
     assert there.info.name == "me/real"
 
 

@@ -286,7 +286,7 @@ def test_the_model_is_the_best_epochs_weights_rounded(unbroken: RunConfig) -> No
     head = {"fc.weight", "fc.bias"}
     model, best = load_file(unbroken.out / "model" / "model.safetensors"), export.rounded(averaged(unbroken.out), head)
     result = json.loads((unbroken.out / "result.json").read_text())
-    assert result["temperature_folded"]
+    assert (result["calibration"]["method"], result["calibration"]["folded"]) == ("temperature", True)
     assert model.keys() == best.keys()
     for name, weight in best.items():
         wanted = weight / result["temperature"] if name in head else weight
@@ -494,3 +494,30 @@ def test_a_folder_in_which_nothing_was_trained_takes_the_corrected_config(toy_cs
     with pytest.raises(ValueError, match="Known: cross-entropy"):
         loop.train(wrong)
     assert loop.train(toy_config(tmp_path / "run", toy_csv, loss="focal"))["config"]["loss"] == "focal"
+
+
+def test_the_initial_weights_keep_their_share(tmp_path: Path, toy_csv: Path, toy_model: Path) -> None:
+    init = toy_model / "model.safetensors"
+    config = toy_config(tmp_path / "run", toy_csv, init=init, init_share=0.6, epochs=1)
+    loop.train(config)
+    kept, best, initial = (
+        load_file(path) for path in (config.out / "model/model.safetensors", config.out / "best.safetensors", init)
+    )
+    for name, weight in best.items():
+        if name.startswith("fc."):  # the calibration is folded into it
+            continue
+        wanted = 0.4 * weight + 0.6 * initial[name].to(weight) if weight.is_floating_point() else weight
+        torch.testing.assert_close(kept[name].to(wanted), wanted, rtol=1e-3, atol=1e-4)
+    assert not torch.equal(best["conv1.weight"], initial["conv1.weight"].to(best["conv1.weight"]))
+
+
+def test_no_share_of_weights_that_are_not_there(tmp_path: Path, toy_csv: Path, toy_model: Path) -> None:
+    with pytest.raises(ValueError, match=r"--init-share 0\.5 of no weights"):
+        toy_config(tmp_path / "run", toy_csv, init_share=0.5)
+    headless = {
+        name: weight for name, weight in load_file(toy_model / "model.safetensors").items() if name[:3] != "fc."
+    }
+    save_file(headless, tmp_path / "headless.safetensors")
+    config = toy_config(tmp_path / "run", toy_csv, init=tmp_path / "headless.safetensors", init_share=0.5)
+    with pytest.raises(ModelError, match=r"lacks fc\.bias, fc\.weight: --init-share would average with random"):
+        loop.train(config)

@@ -83,3 +83,33 @@ def test_torch_and_onnx_give_the_same_probabilities(recognizer: Recognizer, two_
 def test_a_detector_of_ones_own_is_used(two_faces: np.ndarray) -> None:
     blind = Recognizer.from_pretrained(detector=FaceDetector(min_face_size=300))
     assert blind(two_faces) == []
+
+
+def test_several_models_views_and_labels_in_one_call(recognizer: Recognizer) -> None:
+    (alone,) = recognizer(PHOTO)
+    asked = Recognizer.from_pretrained(["fer-lite0", None], views="flip", labels="basic-5")
+    (found,) = asked(PHOTO)
+    assert asked.labels == tuple(found.scores) == ("angry", "fear", "happy", "sad", "surprise")
+    assert asked.info.margin == recognizer.info.margin
+    assert sum(found.scores.values()) == pytest.approx(1)
+    assert found.label == alone.label == "happy"
+    image = np.asarray(PILImage.open(PHOTO))
+    face = recognizer.crop(image, alone.face)
+    (one,), (two,) = (recognizer(view, whole_image=True) for view in (face, np.fliplr(face)))
+    kept = [sum(each.scores[label] for label in asked.labels) for each in (one, two)]
+    for label in asked.labels:
+        wanted = (one.scores[label] / kept[0] + two.scores[label] / kept[1]) / 2
+        assert found.scores[label] == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "basic-6"}, "Unknown label 'basic-6'"),
+        ({"labels": ["contempt"]}, "None of the labels contempt"),
+        ({"views": "mirror"}, "Unknown views 'mirror'"),
+    ],
+)
+def test_an_unknown_label_or_view_is_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recognizer.from_pretrained(**options)  # type: ignore[arg-type]

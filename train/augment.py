@@ -14,6 +14,9 @@ from .config import RunConfig
 ERASE_AREA = (0.04, 0.16)
 MOST_ZOOM = 0.9
 """A strength above 1 scales by no more than this share."""
+BLUR, NOISE = 5, 25.0
+"""Of a bad camera: the side of the widest mean, in pixels of the data set's image; the largest standard deviation of
+its noise, in grey levels of 255."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,35 @@ class Draws:
 
     numbers: Tensor
     """B×10 in [0, 1)."""
+    camera: Tensor | None = None
+    """B×3 in [0, 1): what a bad camera does; None: nothing."""
+    grain: Tensor | None = None
+    """B×S×S, normally distributed: its noise."""
 
     def part(self, rows: slice | Tensor) -> Draws:
         """The draws of some rows."""
-        return Draws(self.numbers[rows])
+        if self.camera is None or self.grain is None:
+            return Draws(self.numbers[rows])
+        return Draws(self.numbers[rows], self.camera[rows], self.grain[rows])
 
 
-def draw(batch: int, seed: int, epoch: int, step: int) -> Draws:
-    """The random numbers of one global batch, the same however many processes share it."""
+def draw(batch: int, seed: int, epoch: int, step: int, side: int = 0) -> Draws:
+    """The random numbers of one global batch, the same however many processes share it.
+
+    Args:
+        batch: Rows.
+        seed: Of the run.
+        epoch: Counted from 0.
+        step: Counted from 0 in each epoch.
+        side: Of the images that a bad camera spoils, S; 0: there is none.
+    """
     generator = torch.Generator().manual_seed(derive_seed(seed, epoch, step))
-    return Draws(torch.rand(batch, 10, generator=generator))
+    numbers = torch.rand(batch, 10, generator=generator)
+    if not side:
+        return Draws(numbers)
+    generator.manual_seed(derive_seed(seed, epoch, step, 2))
+    camera = torch.rand(batch, 3, generator=generator)
+    return Draws(numbers, camera, torch.randn(batch, side, side, generator=generator))
 
 
 def derive_seed(*parts: int) -> int:
@@ -60,6 +82,8 @@ class Ranges:
     """Share more or less."""
     erase: float = 0.0
     """Chance of a grey square."""
+    camera: float = 0.0
+    """Chance of a bad camera: blur, noise, or both."""
 
     @classmethod
     def of(cls, config: RunConfig) -> Ranges:
@@ -73,7 +97,31 @@ class Ranges:
             brightness=config.brightness * strength,
             contrast=config.contrast * strength,
             erase=config.erase * min(strength, 1.0),
+            camera=config.camera if strength else 0.0,
         )
+
+
+def spoil(images: Tensor, draws: Draws, chance: float) -> Tensor:
+    """Some of the images as a bad camera would have taken them: blurred, noisy, or both.
+
+    Args:
+        images: B×S×S uint8, grey, as the data set has them.
+        draws: Random numbers of these B rows, with those of a camera.
+        chance: Of each image.
+
+    Returns:
+        B×S×S uint8.
+    """
+    if draws.camera is None or draws.grain is None:
+        raise ValueError("These draws have no camera. Draw them with side=S.")
+    which, how, much = draws.camera.to(images.device).T
+    hit = which < chance
+    soft = torch.where(hit & (how < 2 / 3), much, 0.0).view(-1, 1, 1)
+    loud = torch.where(hit & (how > 1 / 3), much * NOISE, 0.0).view(-1, 1, 1)
+    values = images.float()
+    mean = F.avg_pool2d(values[:, None], BLUR, 1, BLUR // 2, count_include_pad=False)[:, 0]
+    taken = values.lerp(mean, soft) + draws.grain.to(images.device) * loud
+    return taken.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def augment(images: Tensor, draws: Draws, ranges: Ranges) -> Tensor:

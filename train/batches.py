@@ -32,6 +32,8 @@ def make_batch(images: Tensor, draws: Draws, ranges: Ranges, spec: InputSpec) ->
 
 def pictures(images: Tensor, draws: Draws, ranges: Ranges, spec: InputSpec) -> Tensor:
     """B×S×S uint8 → B×1×H×W, 0 to 1, augmented."""
+    if ranges.camera:
+        images = augment.spoil(images, draws, ranges.camera)
     return augment.augment(resize(images, spec.size).div_(255), draws, ranges)
 
 
@@ -90,7 +92,8 @@ class Batches:
         # each picture once: one process has all partners in its batch, of several each makes those from elsewhere too
         needed, places = torch.cat((own, others)).unique(return_inverse=True)
         index = rows[needed].to(self.device)
-        draws = augment.draw(len(rows), config.seed, epoch, step).part(needed)
+        side = self.images.shape[-1] if self.ranges.camera else 0
+        draws = augment.draw(len(rows), config.seed, epoch, step, side).part(needed)
         made, targets = pictures(self.images[index], draws, self.ranges, self.spec), self.targets[index]
         mine, theirs = places.to(self.device).split(share)
         if weight < 1:

@@ -119,7 +119,7 @@ def model_timings(name: str, config: BenchConfig) -> dict[str, Timing]:
         spec = classifier.info.input
         for batch in (1, 16):
             pixels = np.zeros((batch, spec.channels, *spec.size), np.float32)
-            calls[f"{runtime}, batch {batch}"] = lambda c=classifier, p=pixels: c.logits(p)  # type: ignore[misc]
+            calls[f"{runtime}, batch {batch}"] = lambda c=classifier, p=pixels: c.forward(p)  # type: ignore[misc]
     return compare(calls, config.rounds)
 
 

@@ -1,13 +1,118 @@
-"""Temperature scaling (Guo et al. 2017, arXiv:1706.04599)."""
+"""Logits to logits whose softmax can be believed, fitted on the validation split.
+
+Temperature scaling divides all logits by one number; vector scaling gives each class a factor and an offset of its
+own. Both: Guo et al. 2017, arXiv:1706.04599.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
-from scipy.optimize import minimize_scalar
+from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
+from sklearn.model_selection import KFold
 
 from fer_hub.classifier import softmax
 
+from . import metrics
 from .metrics import Floats, Ints
+
+FOLDS, ROWS = 5, 100
+"""Folds of the comparison of methods; with fewer rows than this there is none, and one temperature is fitted."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is done to logits before the softmax: z → z / temperature, then · scale + bias."""
+
+    temperature: float = 1.0
+    scale: tuple[float, ...] = ()
+    """A factor for each class; empty: 1."""
+    bias: tuple[float, ...] = ()
+    """An offset for each class; empty: 0."""
+
+    @property
+    def method(self) -> str:
+        """The name by which cards and configs call it."""
+        return "vector scaling" if self.scale else "temperature"
+
+    def apply(self, logits: Floats) -> NDArray[np.float64]:
+        """N×C calibrated logits of N×C logits."""
+        found = logits.astype(np.float64) / self.temperature
+        return found * np.array(self.scale) + np.array(self.bias) if self.scale else found
+
+    def undo(self, logits: Floats) -> NDArray[np.float64]:
+        """N×C logits as they were before `apply`."""
+        found = logits.astype(np.float64)
+        return ((found - np.array(self.bias)) / np.array(self.scale) if self.scale else found) * self.temperature
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: method, temperature, scale, bias."""
+        return {"method": self.method} | {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def of_result(result: Mapping[str, Any]) -> Calibration:
+    """The calibration of a run's result, also of one that knew temperatures only."""
+    found = result.get("calibration") or {}
+    return Calibration(result["temperature"], tuple(found.get("scale", ())), tuple(found.get("bias", ())))
+
+
+def by_temperature(logits: Floats, labels: Ints) -> Calibration:
+    """One temperature for all classes: it keeps every label."""
+    return Calibration(fit_temperature(logits, labels))
+
+
+def by_vector(logits: Floats, labels: Ints) -> Calibration:
+    """A factor and an offset for each class: the least NLL, with a weak pull (1/N) towards leaving them alone."""
+    rows, classes = logits.shape
+    z, truth = logits.astype(np.float64), np.eye(classes)[labels]
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scale, bias = flat[:classes], flat[classes:]
+        p = softmax(z * scale + bias)
+        nll = -np.log((p * truth).sum(1).clip(1e-12)).sum()
+        pull = np.concatenate([scale - 1, bias])
+        slope = np.concatenate([((p - truth) * z).sum(0), (p - truth).sum(0)]) + pull
+        return float((nll + (pull**2).sum() / 2) / rows), slope / rows
+
+    start = np.concatenate([np.ones(classes), np.zeros(classes)])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B").x.round(6).tolist()
+    return Calibration(1.0, tuple(found[:classes]), tuple(found[classes:]))
+
+
+METHODS: dict[str, Callable[[Floats, Ints], Calibration]] = {
+    "temperature": by_temperature,
+    "vector scaling": by_vector,
+}
+"""Calibration by name: N×C logits and N labels → what to do to the logits."""
+
+
+def fit(logits: Floats, labels: Ints, methods: tuple[str, ...] = tuple(METHODS)) -> tuple[Calibration, dict[str, Any]]:
+    """The method with the least cross-validated NLL, fitted on all rows.
+
+    Args:
+        logits: N×C of the validation split.
+        labels: N true indices.
+        methods: Names of METHODS; the first one where there are too few rows to compare.
+
+    Returns:
+        The calibration, and {method: {nll, ece, accuracy}} on rows that it was not fitted on; {} if not compared.
+    """
+    compared = methods if len(labels) >= ROWS and len(methods) > 1 else ()
+    rows = {name: _held_out(logits, labels, METHODS[name]) for name in compared}
+    best = min(rows, key=lambda name: rows[name]["nll"], default=methods[0])
+    return METHODS[best](logits, labels), rows
+
+
+def _held_out(logits: Floats, labels: Ints, method: Callable[[Floats, Ints], Calibration]) -> dict[str, float]:
+    found = np.empty(logits.shape)
+    for fitted, held in KFold(FOLDS, shuffle=True, random_state=0).split(logits):
+        found[held] = method(logits[fitted], labels[fitted]).apply(logits[held])
+    scores = metrics.score(found, labels, [str(i) for i in range(logits.shape[1])])
+    return {name: round(scores[name], 6) for name in ("nll", "ece", "accuracy")}
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float:

@@ -54,8 +54,8 @@ class RunConfig:
     default: the environment variable FER2013_DIR."""
     protocol: _named("protocol") = "official"
     """Split and label set: a name of train.data.PROTOCOLS."""
-    targets: Literal["labels", "votes"] = "labels"
-    """What is learnt: the label, or FERPlus' distribution of votes."""
+    targets: Literal["labels", "votes", "both"] = "labels"
+    """What is learnt: the label, FERPlus' distribution of votes, or the mean of the two."""
     align: Literal["none", "box", "eyes"] = "none"
     """Crop each image to its detected face; eyes: and turn it until the eyes are level."""
     on_missing: Literal["keep", "drop"] = "keep"
@@ -69,6 +69,9 @@ class RunConfig:
     """Initial weights (.safetensors); none: random."""
     pretrained: bool = False
     """Fetch timm's own pretrained weights from the Hub."""
+    init_share: float = 0.0
+    """Share of the initial weights in those that are kept at the end, the rest being the best epoch's
+    (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903); needs --init from a run with the same labels."""
     image_size: int = 96
     """Height and width of the network's input, pixels."""
 
@@ -126,6 +129,8 @@ class RunConfig:
     """More or less contrast by up to this share."""
     erase: float = 0.25
     """Chance of a grey square over 4 to 16 % of the image."""
+    camera: float = 0.0
+    """Chance of a bad camera: blur, noise, or both."""
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0: off."""
 
@@ -149,6 +154,8 @@ class RunConfig:
         wrong = [f"--{name.replace('_', '-')} {getattr(self, name)}" for name in out_of_range(self)]
         if wrong:
             raise ValueError(f"Out of range: {', '.join(wrong)}. See python -m train run --help.")
+        if self.init_share and not self.init:
+            raise ValueError(f"--init-share {self.init_share} of no weights. Give --init FILE.safetensors, too.")
         if self.init and self.pretrained:
             raise ValueError("--init and --pretrained both name initial weights. Give one of them.")
 
@@ -163,10 +170,10 @@ def out_of_range(config: RunConfig) -> list[str]:
         "image_size": 16,
         "limit": 1,
     }
-    share = ("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate", "zoom", "shift")
+    share = ("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate", "zoom", "shift", "init_share")
     wrong = [name for name, least in at_least.items() if not _fits(config, name, least, math.inf)]
     wrong += [name for name in share if not _fits(config, name, 0, 1)]
-    wrong += [name for name in ("flip", "erase") if not 0 <= getattr(config, name) <= 1]
+    wrong += [name for name in ("flip", "erase", "camera") if not 0 <= getattr(config, name) <= 1]
     wrong += [name for name in ("lr", "plateau_factor") if not 0 < getattr(config, name) < math.inf]
     return wrong
 
@@ -192,6 +199,6 @@ def weights_name(path: Path | None) -> str | None:
 
 
 def differing(config: RunConfig, saved: dict[str, Any]) -> list[str]:
-    """Names of the fields in which a config differs from a saved one."""
-    now = json.loads(json.dumps(to_json(config)))
-    return [f.name for f in fields(config) if f.name in now and now[f.name] != saved.get(f.name)]
+    """Names of the fields in which a config differs from a saved one; a field of later days had its default then."""
+    now, then = (json.loads(json.dumps(values)) for values in (to_json(config), to_json(RunConfig(config.out)) | saved))
+    return [f.name for f in fields(config) if f.name in now and now[f.name] != then[f.name]]

@@ -21,7 +21,7 @@ from .tables import SIDE
 
 __all__ = ["PROTOCOLS", "SIDE", "Data", "DataError", "Protocol", "Split", "default_source", "load", "read_split"]
 
-TARGETS = ("labels", "votes")
+TARGETS = ("labels", "votes", "both")
 ALIGNMENTS = ("none", "box", "eyes")
 ON_MISSING = ("keep", "drop")
 
@@ -159,7 +159,7 @@ def load(
         protocol: A name of PROTOCOLS.
         source: What train.sources.read takes; None: the environment variable FER2013_DIR.
         limit: Keep so many rows of each split, spread evenly over it.
-        targets: "votes": the training split also gets the shares of FERPlus' votes.
+        targets: "votes": the training split also gets the shares of FERPlus' votes; "both": their mean with the label.
         align: "box", "eyes": every image is cropped to its detected face (train.align).
         on_missing: "drop": rows in which no face is found are left out, of every split.
         external: One more source, scored at the end: all its rows with one of the protocol's labels.
@@ -229,8 +229,10 @@ def _cut(name: str, rows: Rows, targets: str) -> Data:
     whole = Split(rows.images, label, rows=np.arange(len(rows)))
     train, validation, test = (whole.take(part) for part in parts)
     _no_empty_class(rows.name, train, labels)
-    if targets == "votes":
-        train = replace(train, targets=splits.shares(rows, parts[0], train.labels, labels))
+    if targets != "labels":
+        votes = splits.shares(rows, parts[0], train.labels, labels)
+        both = (votes + np.eye(len(labels), dtype=np.float32)[train.labels]) / 2
+        train = replace(train, targets=both if targets == "both" else votes)
     dataset = "ferplus" if protocol.label is not splits.by_name else rows.name
     return Data(space, labels, train, validation, test, dataset, notes={"dropped": dropped})
 

@@ -1,75 +1,166 @@
-"""Score a model folder again, from each of its files."""
+"""Score models again, from their files: a table, and a report to look at."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import tyro
 
-from fer_hub.classifier import RUNTIMES, load_classifier
-from fer_hub.hub import find_model, read_info
-from fer_hub.types import Array
+from fer_hub.classifier import RUNTIMES
+from fer_hub.hub import DEFAULT_MODEL
 
 from . import data, metrics
-from .data import Split
-from .network import split_logits
+from .evaluation import candidates, report, shift
+from .evaluation.candidates import Candidate
+from .evaluation.parts import PARTS, Asked
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Score a model on a split."""
+    """Score models on a split, and say how far their answers can be trusted."""
 
-    model: str | None = None
-    """A name of the zoo, a model folder or a Hub id; default: the embedded model."""
+    models: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names of the zoo, model folders, runs, ONNX files or Hub ids; default: the embedded model."""
     data: Path | None = None
     """What train.sources can read; default: the environment variable FER2013_DIR."""
     protocol: str = "official"
-    """Which splits."""
+    """Which splits; "as-given" for another data set, whose labels the models' are then mapped to by name."""
     split: Literal["train", "validation", "test"] = "test"
     """Which of them; of FER2013, test is PrivateTest and validation is PublicTest."""
-    runtimes: tuple[str, ...] = tuple(RUNTIMES)
-    """onnx, torch, or both."""
+    runtimes: tuple[Literal["onnx", "torch"], ...] = RUNTIMES  # type: ignore[assignment]
+    """The first one is scored, the others compared with it."""
     variant: str = "fp32"
     """Of the ONNX file: fp32, fp16, int8, or auto."""
+    tta: Literal["none", "flip", "tencrop"] = "none"
+    """Test-time augmentation: the views of a face whose probabilities are averaged."""
+    ensemble: bool = False
+    """Also score all the models as one, their probabilities averaged."""
+    out: Path | None = None
+    """Folder for report.html, report.json and the logits; default: only the table is printed."""
+    parts: tuple[str, ...] = tuple(PARTS)
+    """Of the report, beside the scores: robustness, copies, foreign, explanations, faces; none for the scores alone."""
+    foreign: tuple[Path, ...] = ()
+    """Other data sets to score, too."""
+    rows: int = 1000
+    """Of the split, evenly spread, that blur, noise and the like are tried on."""
+    faces: int = 200
+    """Of the split, evenly spread, whose explanations are put to the test."""
+    lime_samples: int = 1000
+    """Pictures that LIME asks for a face that is shown."""
+    seed: int = 0
+    """Of everything that is drawn."""
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
-    """Every figure of the model on the split, by run time; printed as a table."""
+    """Every figure of the models on the split, by model; printed as a table.
+
+    Raises:
+        ModelError: A model is not to be had.
+        ValueError: An option is unknown or out of range, or the data do not fit.
+    """
+    check_options(config)
     splits = data.load(config.protocol, config.data)
-    split: Split = getattr(splits, config.split)
-    info = read_info(find_model(config.model, files=("config.json",)))
-    if info.labels != splits.labels:
-        raise ValueError(f"The model names {', '.join(info.labels)}; the data {', '.join(splits.labels)}.")
-    variants = {"onnx": config.variant}
-    logits = {name: model_logits(config.model, name, split, variants.get(name, "fp32")) for name in config.runtimes}
-    scores = {name: metrics.score(rows, split.labels, info.labels, info.temperature) for name, rows in logits.items()}
+    first, *others = config.runtimes or RUNTIMES
+    sources = config.models or (DEFAULT_MODEL,)
+    found = candidates.load(sources, first, config.variant, config.tta, splits.labels, config.ensemble)
+    splits, notes = fitting(config, splits, found)
+    foreign = [shift.read_foreign(path, splits.labels, learnt=learnt(splits)) for path in config.foreign]
+    single = found[: len(sources)]
+    scores = {each.name: _score(each, splits, config, () if each in single else single) for each in found}
+    split = getattr(splits, config.split)
+    compared = found if others else []
+    agreements = {each.name: candidates.agreement(each, config.split, split, config.tta) for each in compared}
     print(table(scores))
-    if len(logits) > 1:
-        print(agreement(*list(logits.values())[:2]))
+    for line in [*(f"{name}: {candidates.sentence(its)}" for name, its in agreements.items()), *_maps(found), *notes]:
+        print(line)
+    if config.out is not None:
+        how = {name: getattr(config, name) for name in ("rows", "faces", "lime_samples", "seed")}
+        asked = Asked(splits, config.split, found, others=foreign, **how)
+        report.write(config.out, asked, config.protocol, config.parts, agreements, notes, typed(config))
+        print(", ".join(str(config.out / name) for name in (report.PAGE, report.JSON, report.LOGITS)))
     return scores
 
 
-def model_logits(model: str | None, runtime: str, split: Split, variant: str = "fp32") -> Array:
+def check_options(config: EvaluateConfig) -> None:
+    """Whether the options can be met, before anything is computed.
+
+    Raises:
+        ValueError: They cannot.
+    """
+    if unknown := [name for name in config.parts if name not in (*PARTS, "none")]:
+        raise ValueError(f"Unknown part {unknown[0]!r}. Known: {', '.join(PARTS)}, none.")
+    if config.foreign and config.out is None:
+        raise ValueError("--foreign is part of the report. Give a folder for it: --out report")
+    for name, least in {"rows": 1, "faces": 2, "lime_samples": 2}.items():
+        if getattr(config, name) < least:
+            raise ValueError(f"Out of range: --{name.replace('_', '-')} {getattr(config, name)}. Give {least} or more.")
+
+
+def fitting(config: EvaluateConfig, splits: data.Data, found: list[Candidate]) -> tuple[data.Data, list[str]]:
+    """The data as the models expect them, and sentences on models to which they are not fresh or not aligned."""
+    notes, wanted = candidates.known_rows(found, splits, config.protocol), candidates.alignments(found)
+    if wanted == {"none"}:
+        return splits, notes
+    if len(wanted) == 1:
+        return data.load(config.protocol, config.data, align=wanted.pop()), notes
+    modes = ", ".join(sorted(wanted))
+    return splits, [*notes, f"The models want faces of different alignment ({modes}); these are not aligned."]
+
+
+def learnt(splits: data.Data) -> np.ndarray:
+    """The images that models of this protocol learned from and were chosen on."""
+    return np.concatenate([splits.train.images, splits.validation.images])
+
+
+def _score(each: Candidate, splits: data.Data, config: EvaluateConfig, members: Sequence[Candidate]) -> dict[str, Any]:
+    """Ask a model for the split, and for the validation split if thresholds are to be chosen."""
+    split = getattr(splits, config.split)
+    candidates.ask(each, config.split, split, members)
+    if config.out is not None and len(splits.validation):
+        candidates.ask(each, "validation", splits.validation, members)
+    return metrics.score(each.logits[config.split], split.labels, splits.labels, each.temperature)
+
+
+def typed(config: EvaluateConfig) -> str:
+    """The command that makes this report, folders of this machine left out."""
+    words = ["python", "-m", "train", "evaluate", *(_short(model) for model in config.models)]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name in ("models", "data", "out") or value == field.default:
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        words += [f"--{field.name.replace('_', '-')}", *(_short(str(each)) for each in values)]
+    return shlex.join([*words, "--out", "report"])
+
+
+def _short(name: str) -> str:
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def _maps(found: list[Candidate]) -> list[str]:
+    return [f"{each.name}: {row['sentence']}" for each in found for row in each.maps]
+
+
+def model_logits(model: str | None, runtime: str, split: data.Split, variant: str = "fp32") -> np.ndarray:
     """N×labels logits of a model's file on a split."""
-    classifier = load_classifier(model, runtime=runtime, variant=variant)
-    return split_logits(classifier.logits, split, classifier.info.input)
+    found = candidates.load_classifier(model, runtime=runtime, variant=variant)
+    return candidates.logits_of(found, split, str(model))
 
 
 def table(scores: dict[str, dict[str, Any]]) -> str:
-    """One line for each run time."""
-    lines = [f"{'':8}{'n':>6} {'accuracy':>9} {'95 %':>17} {'balanced':>9} {'macro-F1':>9} {'NLL':>7} {'ECE':>7}"]
+    """One line for each model."""
+    width = max(8, *(len(name) for name in scores))
+    head = f"{'':{width}}{'n':>6} {'accuracy':>9} {'95 %':>17} {'balanced':>9} {'macro-F1':>9} {'NLL':>7} {'ECE':>7}"
+    lines = [head]
     for name, row in scores.items():
         low, high = row["accuracy_95"]
         lines.append(
-            f"{name:8}{row['n']:6} {row['accuracy']:9.4f} {low:8.4f}–{high:.4f} {row['balanced_accuracy']:11.4f} "
+            f"{name:{width}}{row['n']:6} {row['accuracy']:9.4f} {low:10.4f}–{high:.4f} {row['balanced_accuracy']:9.4f} "
             f"{row['macro_f1']:9.4f} {row['nll']:7.4f} {row['ece']:7.4f}"
         )
     return "\n".join(lines)
-
-
-def agreement(a: Array, b: Array) -> str:
-    """How far two sets of logits agree."""
-    same = int((a.argmax(1) == b.argmax(1)).sum())
-    return f"same label on {same} of {len(a)}; logits differ by at most {np.abs(a - b).max():.1e}"

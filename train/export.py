@@ -16,6 +16,7 @@ from fer_hub.hub import MEASURED, VARIANTS
 from fer_hub.types import Array, InputSpec
 
 from . import cards, figures, run_folder
+from .calibrate import Calibration, of_result
 from .data import Data
 from .graphs import write_onnx
 from .margin import fitted_margin, margins
@@ -32,10 +33,10 @@ def write_model_folder(
 
     Args:
         folder: Where to.
-        model: fp32 on the CPU, its weights already `rounded`, its head divided by the temperature if that is so.
+        model: fp32 on the CPU, its weights already `rounded`, its calibration folded into the head if that is so.
         spec: Its input contract.
         splits: The data that it was trained on; the ONNX file is compared with torch on all of validation.
-        result: The run's result; `temperature_folded` says whether the head was divided (default: no).
+        result: The run's result; its `calibration` says whether it was folded (default: no).
         logits: N×labels of the test split, for its curves.
 
     Raises:
@@ -63,7 +64,7 @@ def rounded(weights: dict[str, Tensor], head: Collection[str] = ()) -> dict[str,
 
     Args:
         weights: A state dict.
-        head: Names of the last layer's weights (`head_weights`), which a temperature will divide.
+        head: Names of the last layer's weights (`head_weights`), into which the calibration is folded.
     """
     return {k: v.half().float() if _is_matrix(v) and k not in head else v for k, v in weights.items()}
 
@@ -82,8 +83,15 @@ def _stored(weight: Tensor) -> Tensor:
     return weight.half() if _is_matrix(weight) and torch.equal(weight.half().float(), weight) else weight
 
 
-def fold_temperature(model: nn.Module, temperature: float) -> bool:
-    """Divide the last layer by a temperature, in place, so that a plain softmax of the logits is calibrated.
+def foldable(model: nn.Module) -> tuple[str, ...]:
+    """Names of the methods of calibration that the last layer can take up; a temperature can also be kept beside it."""
+    head = model.get_classifier()  # type: ignore[operator]
+    takes_offsets = isinstance(head, nn.Linear) and head.bias is not None
+    return ("temperature", "vector scaling") if takes_offsets else ("temperature",)
+
+
+def fold(model: nn.Module, found: Calibration) -> bool:
+    """Put a calibration into the last layer, in place, so that a plain softmax of the logits is calibrated.
 
     Returns:
         False, and nothing is changed, where the last layer is not one linear layer.
@@ -93,17 +101,21 @@ def fold_temperature(model: nn.Module, temperature: float) -> bool:
         return False
     with torch.no_grad():
         for weight in head.parameters():
-            weight /= temperature
+            weight /= found.temperature
+            if found.scale:
+                weight *= torch.tensor(found.scale).reshape(-1, *[1] * (weight.ndim - 1))
+        if found.bias:
+            head.bias += torch.tensor(found.bias)
     return True
 
 
 # ── config ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def calibration(temperature: float, folded: bool) -> dict[str, Any]:
+def calibration(found: Calibration, folded: bool) -> dict[str, Any]:
     """The part of the "fer" block that says what the logits still have to be divided by, and what was fitted."""
-    fitted = {"temperature": temperature, "folded": folded, "fitted_on": "validation"}
-    return {"temperature": 1.0 if folded else temperature, "calibration": fitted}
+    fitted = found.to_json() | {"folded": folded, "fitted_on": "validation"}
+    return {"temperature": 1.0 if folded else found.temperature, "calibration": fitted}
 
 
 def model_config(model: nn.Module, spec: InputSpec, splits: Data, result: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +147,7 @@ def model_config(model: nn.Module, spec: InputSpec, splits: Data, result: dict[s
             "grey": spec.grey,
             "face_margin": face_margin(splits),
             "alignment": "eyes" if splits.alignment == "eyes" else "none",
-            **calibration(result["temperature"], result.get("temperature_folded", False)),
+            **calibration(of_result(result), (result.get("calibration") or {}).get("folded", False)),
             "dataset": splits.dataset,
             "protocol": run["protocol"],
             "sampling": run["sampling"],

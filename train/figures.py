@@ -19,6 +19,7 @@ from fer_hub.classifier import softmax
 from fer_hub.labels import COLORS, display
 
 from . import metrics
+from .calibrate import of_result
 from .metrics import Floats, Ints
 from .run_folder import write_bytes
 
@@ -44,7 +45,7 @@ def draw_model(
         folder: Where to.
         result: As in result.json.
         labels: C labels.
-        logits: N×C of the test split, not divided by the temperature; None: no ROC curves and no reliability.
+        logits: N×C of the test split, not calibrated; None: no ROC curves and no reliability.
         truth: N true indices.
     """
     save(confusion(result["test"], labels), folder / "confusion.png")
@@ -52,10 +53,11 @@ def draw_model(
     save(recalls(result["test"], labels), folder / "recall.png")
     if logits is None or truth is None:
         return
-    temperature = result["temperature"]
-    plain, calibrated = softmax(logits), softmax(logits, temperature)
+    found = of_result(result)
+    plain, calibrated = softmax(logits), softmax(found.apply(logits))
     save(roc(calibrated, truth, labels), folder / "roc.png")
-    cases = {"before (temperature 1)": plain, f"after (temperature {temperature:.2f})": calibrated}
+    how = found.method if found.scale else f"temperature {found.temperature:.2f}"
+    cases = {"before calibration": plain, f"after ({how})": calibrated}
     save(reliability(cases, truth), folder / "reliability.png")
 
 

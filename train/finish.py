@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from fer_hub.backbones import head_weights
 from fer_hub.classifier import softmax
 
-from . import export, figures, metrics, network, pictures, run_folder
-from .calibrate import fit_temperature
+from . import calibrate, export, figures, metrics, network, pictures, run_folder
 from .config import to_json
 from .data import Split
 
@@ -34,15 +33,17 @@ def finish(trainer: Trainer) -> dict[str, Any]:
         return {}
     out, splits = trainer.config.out, trainer.splits
     model = trainer.ema.module
-    model.load_state_dict(export.rounded(load_file(out / run_folder.BEST), head_weights(model)))
+    kept = network.blended(trainer.config, len(splits.labels), load_file(out / run_folder.BEST))
+    model.load_state_dict(export.rounded(kept, head_weights(model)))
     logits = {name: _logits(trainer, split) for name, split in scored_splits(trainer).items()}
-    temperature = fit_temperature(logits["validation"], splits.validation.labels)
     model = model.float().cpu()
-    result = _result(trainer, logits, temperature)
-    result["temperature_folded"] = export.fold_temperature(model, temperature)
+    found, compared = calibrate.fit(logits["validation"], splits.validation.labels, export.foldable(model))
+    result = _result(trainer, logits, found)
+    folded = export.fold(model, found)
+    result["calibration"] = export.calibration(found, folded)["calibration"] | {"compared": compared}
     export.write_model_folder(out / run_folder.MODEL, model, trainer.spec, splits, result, logits["test"])
     figures.draw_run(out, run_folder.read_epochs(out), result["best_epoch"])
-    probabilities = softmax(logits["test"], temperature)
+    probabilities = softmax(found.apply(logits["test"]))
     pictures.draw_pictures(out, splits.test.images, splits.test.labels, probabilities, splits.labels)
     run_folder.write_json(out / run_folder.RESULT, result)
     return result
@@ -61,11 +62,11 @@ def _logits(trainer: Trainer, split: Split) -> metrics.Floats:
     return network.split_logits(trainer.network(), split, trainer.spec)
 
 
-def _result(trainer: Trainer, logits: dict[str, metrics.Floats], temperature: float) -> dict[str, Any]:
+def _result(trainer: Trainer, logits: dict[str, metrics.Floats], found: calibrate.Calibration) -> dict[str, Any]:
     config, splits, progress = trainer.config, trainer.splits, trainer.progress
     scored = partial(metrics.score, names=splits.labels)
     truth = {name: split.labels for name, split in scored_splits(trainer).items()}
-    calibrated = {name: scored(rows, truth[name], temperature=temperature) for name, rows in logits.items()}
+    calibrated = {name: scored(found.apply(rows), truth[name]) for name, rows in logits.items()}
     plain = {name: scored(rows, truth[name]) for name, rows in logits.items()}
     return {
         "config": to_json(config),
@@ -79,9 +80,9 @@ def _result(trainer: Trainer, logits: dict[str, metrics.Floats], temperature: fl
         "notes": splits.notes,
         "best_epoch": progress.best_epoch + 1,
         "epochs_run": progress.epoch,
-        "temperature": temperature,
+        "temperature": found.temperature,
         **calibrated,
-        "uncalibrated": {name: {k: scores[k] for k in ("nll", "ece")} for name, scores in plain.items()},
+        "uncalibrated": {name: {k: scores[k] for k in ("accuracy", "nll", "ece")} for name, scores in plain.items()},
         "parameters": sum(p.numel() for p in trainer.ema.module.parameters()),
         "init": trainer.init_report,
         "seconds": round(progress.seconds, 1),

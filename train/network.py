@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fer_hub import backbones
 from fer_hub.image import to_array
@@ -43,7 +43,24 @@ def make_model(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str
         ) from error
     if config.init is None:
         return model, {"missing": [], "unexpected": []}
-    return model, backbones.load_initial(model, config.init)
+    report = backbones.load_initial(model, config.init)
+    if config.init_share and report["missing"]:
+        raise ModelError(
+            f"{config.init} lacks {', '.join(report['missing'])}: --init-share would average with random weights. "
+            "Give the weights of a run with the same labels, or leave out --init-share."
+        )
+    return model, report
+
+
+def blended(config: RunConfig, num_classes: int, learnt: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights to keep: those that were learnt, and of the initial ones the config's share."""
+    if not config.init_share:
+        return learnt
+    initial = make_model(config, num_classes)[0].state_dict()
+    return {
+        name: weight.lerp(initial[name].to(weight), config.init_share) if weight.is_floating_point() else weight
+        for name, weight in learnt.items()
+    }
 
 
 def _build(backbone: str, num_classes: int, args: dict[str, Any]) -> nn.Module:

@@ -44,11 +44,11 @@ def sample_grid(
         per_class: Images a row, at most.
     """
     step = CAPTIONED if len(titles) else PLAIN
-    figure, axes = _page(per_class, len(labels) * step)
+    figure, axes = page(per_class, len(labels) * step)
     for row, label in enumerate(labels):
-        _heading(axes, row * step, display(label))
+        heading(axes, row * step, display(label))
         for place, index in enumerate(np.flatnonzero(truth == row)[:per_class]):
-            _face(axes, images[index], place, row * step, titles[index] if len(titles) else "", GREY)
+            face(axes, images[index], place, row * step, titles[index] if len(titles) else "", GREY)
     return figure
 
 
@@ -64,22 +64,22 @@ def predictions(images: Images, truth: Ints, probabilities: Floats, labels: Sequ
     """
     guesses, confidence = probabilities.argmax(1), probabilities.max(1)
     order = np.argsort(-confidence, kind="stable")
-    figure, axes = _page(2 * each + 0.4, len(labels) * CAPTIONED, 0.6)
+    figure, axes = page(2 * each + 0.4, len(labels) * CAPTIONED, 0.6)
     for row, label in enumerate(labels):
-        _heading(axes, row * CAPTIONED, f"true\n{display(label)}")
+        heading(axes, row * CAPTIONED, f"true\n{display(label)}")
         mine = order[truth[order] == row]
         halves = ((guesses[mine] == row, 0.0, TRAIN), (guesses[mine] != row, each + 0.4, VALIDATION))
         for wanted, start, frame in halves:
             for place, index in enumerate(mine[wanted][:each]):
                 caption = f"{display(labels[guesses[index]])} {confidence[index]:.0%}"
-                _face(axes, images[index], start + place, row * CAPTIONED, caption, frame)
+                face(axes, images[index], start + place, row * CAPTIONED, caption, frame)
     for text, start, frame in (("right", 0.0, TRAIN), ("wrong", each + 0.4, VALIDATION)):
         name = f"prediction {text}, most confident first"
         axes.text(start + each / 2, -0.42, name, ha="center", va="bottom", color=frame, fontsize=11, weight="bold")
     return figure
 
 
-def _page(width: float, height: float, top: float = 0.25) -> tuple[Figure, Axes]:
+def page(width: float, height: float, top: float = 0.25) -> tuple[Figure, Axes]:
     """One axes for all faces (many small axes take seconds to lay out), its unit an inch: the width of a face."""
     figure, ((axes,),) = plot(width + 1.2, height + top)
     axes.set(xlim=(-1.2, width), ylim=(height, -top), aspect="equal")
@@ -87,11 +87,12 @@ def _page(width: float, height: float, top: float = 0.25) -> tuple[Figure, Axes]
     return figure, axes
 
 
-def _heading(axes: Axes, y: float, text: str) -> None:
+def heading(axes: Axes, y: float, text: str) -> None:
+    """What a row shows, to its left."""
     axes.text(-0.15, y + 0.47, text, ha="right", va="center", fontsize=11)
 
 
-def _face(axes: Axes, image: Images, x: float, y: float, caption: str, frame: str) -> None:
+def face(axes: Axes, image: Images, x: float, y: float, caption: str, frame: str) -> None:
     """An image in a coloured frame, its caption above."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(x, x + 0.94, y + 0.94, y), aspect="equal")
     axes.add_patch(Rectangle((x, y), 0.94, 0.94, fill=False, edgecolor=frame, linewidth=1.5))

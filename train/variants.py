@@ -16,6 +16,7 @@ from fer_hub.hub import MEASURED, VARIANTS, read_config, read_info
 from fer_hub.types import InputSpec
 
 from . import cards, export, graphs, measure, quantize, run_folder
+from .calibrate import Calibration
 from .data import Data
 from .finished import CONFIG, WEIGHTS, check_replaceable, copied, data_of, model_folder
 
@@ -122,8 +123,8 @@ def refreshed(folder: Path, model: nn.Module) -> dict[str, Any]:
     before = read_config(folder)
     config, fer = {"dtype": export.DTYPE} | before, before["fer"]
     if "calibration" not in fer:
-        folded = export.fold_temperature(model, fer["temperature"])
-        config["fer"] = fer | export.calibration(fer["temperature"], folded) | {"fer_hub_version": __version__}
+        found = Calibration(fer["temperature"])
+        config["fer"] = fer | export.calibration(found, export.fold(model, found)) | {"fer_hub_version": __version__}
         export.write_weights(model, folder / WEIGHTS)
     if config != before:
         run_folder.write_json(folder / CONFIG, config)

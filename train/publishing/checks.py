@@ -17,6 +17,7 @@ from fer_hub.hub import MEASURED, VARIANTS, read_info, read_variants
 from fer_hub.image import to_array
 from fer_hub.types import Array, Image, InputSpec
 
+from ..ensemble_members import is_ensemble
 from ..finished import CONFIG, METRICS, WEIGHTS
 from ..measure import PARITY, size_and_hash
 
@@ -33,11 +34,11 @@ def folder_problems(folder: Path) -> list[str]:
     problems = list(_missing(folder))
     for needed, check in CHECKS:
         if all((folder / file).is_file() for file in needed):
-            problems += _tried(check, folder)
+            problems += tried(check, folder)
     return problems
 
 
-def _tried(check: Callable[[Path], Iterator[str]], folder: Path) -> list[str]:
+def tried(check: Callable[[Path], Iterator[str]], folder: Path) -> list[str]:
     """A check's problems; a file that cannot even be read is one of them."""
     try:
         return list(check(folder))
@@ -49,6 +50,8 @@ def _tried(check: Callable[[Path], Iterator[str]], folder: Path) -> list[str]:
 
 def export(folder: Path) -> str:
     """What to type where exported files lack or differ."""
+    if is_ensemble(folder):
+        return f"Remove {folder}, and make it again: python -m train ensemble"
     return f"Type: python -m train export {folder}"
 
 
@@ -58,7 +61,7 @@ def _missing(folder: Path) -> Iterator[str]:
             yield f"{file} is missing. {export(folder)}"
 
 
-def _config(folder: Path) -> Iterator[str]:
+def agree(folder: Path) -> Iterator[str]:
     """Whether config.json and metrics.json tell of the same run."""
     info, metrics = read_info(folder), json.loads((folder / METRICS).read_text(encoding="utf-8"))
     for split, scores in info.fer.get("metrics", {}).items():
@@ -90,10 +93,10 @@ def _parity(folder: Path) -> Iterator[str]:
     """Whether every ONNX file computes what the safetensors do, on fixed pictures."""
     torch_side = TorchClassifier(folder)
     pixels = to_array(pictures(torch_side.info.input), torch_side.info.input)
-    expected = torch_side.logits(pixels)
+    expected = torch_side.forward(pixels)
     for name, file in VARIANTS.items():
         if (folder / file).is_file():
-            yield from _differs(name, file, OnnxClassifier(folder, 1, name).logits(pixels), expected)
+            yield from _differs(name, file, OnnxClassifier(folder, 1, name).forward(pixels), expected)
 
 
 def _differs(name: str, file: str, logits: Array, expected: Array) -> Iterator[str]:
@@ -124,7 +127,7 @@ def pictures(spec: InputSpec, n: int = INPUTS) -> list[Image]:
 
 
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[Path], Iterator[str]]], ...] = (
-    ((CONFIG, METRICS), _config),
+    ((CONFIG, METRICS), agree),
     ((MEASURED,), _variants),
     ((CONFIG, WEIGHTS, VARIANTS["fp32"]), _parity),
 )

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import tyro
 from huggingface_hub import HfApi
 
 from fer_hub import __version__
+from fer_hub.download import Place
 from fer_hub.hub import MEASURED, read_variants
+from fer_hub.types import ModelError
 
 from .. import cards
 from ..cards import Sibling
+from ..ensemble_members import is_ensemble
 from ..export_command import say
-from ..finished import model_folder
+from ..finished import METRICS, WEIGHTS, model_folder
 from ..variants import export_variants
-from . import collect
+from . import collect, ensemble
 from .account import account_problems, name_problems
 from .checks import card_problems, folder_problems
+from .contents import OWNED, files_of
 from .errors import PublishError, scrubbed
 from .repo import Content, Repo, client
 from .upload import Done, Plan, Wish, plan, upload
-
-FILES = ("config.json", "metrics.json", "model.safetensors", "onnx/*.onnx", "onnx/variants.json", "figures/*.png")
-OWNED = ("onnx/", "figures/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +57,41 @@ class PublishConfig(Asked):
     """Put a model on the Hub. `publish sweep` and `publish space` are commands of their own."""
 
     source: tyro.conf.Positional[str]
-    """A run's folder, a model folder or a name of the zoo."""
+    """A run's folder, a model folder, an ensemble's folder or a name of the zoo."""
     repo_id: str
     """owner/name."""
+
+
+class Kind(NamedTuple):
+    """What a folder may be, and how such a one is published."""
+
+    files: Callable[[Path], Mapping[str, Content]]
+    problems: Callable[[Path, Place], list[str]]
+    card: Callable[[Model, str | None], str]
+    needed: str
+    """A file without which there is no card."""
+    gone: tuple[str, ...] = ()
+    """Files of the other kind, which may not stay in the repository."""
+
+
+KINDS: dict[str, Kind] = {
+    "model": Kind(
+        files_of,
+        lambda folder, place: folder_problems(folder),
+        lambda model, page: cards.model_card(
+            model.folder, repo_id=model.repo.id, siblings=model.siblings, collection=page
+        ),
+        MEASURED,
+    ),
+    "ensemble": Kind(
+        ensemble.files,
+        ensemble.ensemble_problems,
+        lambda model, page: ensemble.card(model.folder, model.repo.id, page),
+        METRICS,
+        (WEIGHTS,),
+    ),
+}
+"""One entry is a kind of folder that can be published."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +103,11 @@ class Model:
     asked: Asked
     siblings: Sequence[Sibling] = ()
 
+    @property
+    def kind(self) -> Kind:
+        """What its folder is."""
+        return KINDS["ensemble" if is_ensemble(self.folder) else "model"]
+
     def planned(self, collection: str | None, compare: bool = True) -> tuple[Plan, list[str]]:
         """What it comes to, and what is wrong with its card.
 
@@ -77,18 +116,31 @@ class Model:
             compare: False: do not ask the Hub.
         """
         card, problems = self._card(collection)
-        found = sorted(path for pattern in FILES for path in self.folder.glob(pattern))
-        files: dict[str, Content] = {path.relative_to(self.folder).as_posix(): path for path in found}
+        files = self._files()
         name, asked = self.repo.id.rpartition("/")[2], self.asked
         message = asked.message or f"Publish {name} with fer_hub {__version__}"
-        wish = Wish(card | files, OWNED, message, asked.private, asked.tag, asked.create_pr, asked.force)
+        wish = Wish(
+            card | files, OWNED + self.kind.gone, message, asked.private, asked.tag, asked.create_pr, asked.force
+        )
         return plan(self.repo, wish, compare), problems
+
+    def problems(self) -> list[str]:
+        """What is wrong with its folder."""
+        api = self.repo.api
+        token = api.token if isinstance(api.token, str) else None
+        return self.kind.problems(self.folder, Place(token=token, endpoint=api.endpoint))
+
+    def _files(self) -> dict[str, Content]:
+        try:
+            return dict(self.kind.files(self.folder))
+        except ModelError:  # it is among the problems
+            return {}
 
     def _card(self, collection: str | None) -> tuple[dict[str, Content], list[str]]:
         try:
-            text = cards.model_card(self.folder, repo_id=self.repo.id, siblings=self.siblings, collection=collection)
+            text = self.kind.card(self, collection)
         except ValueError as error:
-            among_the_files = not (self.folder / MEASURED).is_file()
+            among_the_files = not (self.folder / self.kind.needed).is_file()
             return {}, [] if among_the_files else [str(error)]
         return {"README.md": text.encode()}, card_problems(text)
 
@@ -114,7 +166,7 @@ def publish_model(
     """Check a model, and bring its repository to the same content.
 
     Args:
-        source: A run's folder, a model folder or a name of the zoo.
+        source: A run's folder, a model folder, an ensemble's folder or a name of the zoo.
         repo_id: owner/name.
         asked: How.
         siblings: Models that its card compares it with.
@@ -127,9 +179,9 @@ def publish_model(
         PublishError: It cannot be published, or a step failed; the message says what is on the Hub now.
         ValueError: There is no such model.
     """
-    model = Model(Repo(api or client(), repo_id), model_folder(source), asked, siblings)
+    model = Model(Repo(api or client(), repo_id), folder_of(source), asked, siblings)
     export_first(model.folder, asked)
-    problems = [*name_problems(repo_id), *folder_problems(model.folder)]
+    problems = [*name_problems(repo_id), *model.problems()]
     online = [*account_problems(model.repo.api, repo_id, asked.create_pr)] if repo_id.count("/") == 1 else []
     link = None if online else collect.link(model.repo.api, asked.collection, repo_id)
     planned, wrong = model.planned(link, compare=not online)
@@ -141,6 +193,15 @@ def publish_model(
     if asked.collection is None or asked.create_pr:
         return upload(planned)
     return _into_collection(model, planned, asked.collection, link)
+
+
+def folder_of(source: str | Path) -> Path:
+    """The folder of an ensemble, or of a model.
+
+    Raises:
+        ValueError: There is none.
+    """
+    return Path(source) if is_ensemble(Path(source)) else model_folder(source)
 
 
 def _into_collection(model: Model, planned: Plan, title: str, link: str | None) -> Done:

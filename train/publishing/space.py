@@ -9,12 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from huggingface_hub import HfApi, SpaceCardData, constants
 
 from fer_hub import __version__
-from fer_hub.download import TAG
-from fer_hub.hub import ONNX_FILES, zoo_models
+from fer_hub.download import TAG, Place
+from fer_hub.ensemble import read_members, where
+from fer_hub.hub import ONNX_FILES, find_model, read_config, zoo_models
+from fer_hub.types import ModelError
 
 from ..cards import ROOT, render
 from ..run_folder import write_bytes
@@ -63,31 +67,82 @@ def publish_space(config: PublishSpaceConfig) -> None:
     if config.out is None:
         upload_space(config, client())
         return
-    write(assemble(config.title, config.models), config.out)
+    needs = needed(hub_models(config.models), client())
+    write(assemble(config.title, config.models, needs), config.out)
     print(f"{config.out}: pip install -r requirements.txt && python app.py")
 
 
 def upload_space(config: PublishSpaceConfig, api: HfApi) -> Done | None:
     """The Space on the Hub; None for a dry run."""
-    repo = Repo(api, config.repo_id, "space")
-    files = assemble(config.title, config.models)
-    message = f"The app of fer_hub {__version__}"
-    wish = Wish(files, OWNED, message, config.private, create_pr=config.create_pr, force=config.force)
+    repo, models = Repo(api, config.repo_id, "space"), hub_models(config.models)
     problems = [*name_problems(config.repo_id)]
     problems += [] if problems else [*account_problems(api, config.repo_id, config.create_pr)]
+    needs = {} if problems else needed(models, api)
+    files = assemble(config.title, config.models, needs)
+    message = f"The app of fer_hub {__version__}"
+    wish = Wish(files, OWNED, message, config.private, create_pr=config.create_pr, force=config.force)
     planned = plan(repo, wish, compare=not problems)
-    problems += planned.problems + ([] if problems else [*_model_problems(api, config.models, config.force)])
+    problems += planned.problems + ([] if problems else [*_model_problems(api, needs, config.force)])
     if config.dry_run:
         print(planned.listing())
     refuse(api, config.repo_id, problems)
     return None if config.dry_run else upload(planned)
 
 
-def _model_problems(api: HfApi, models: Sequence[str], force: bool) -> Iterator[str]:
+class Source(NamedTuple):
+    """A repository of which a Space needs files."""
+
+    repo_id: str
+    revision: str | None = None
+
+    def line(self, files: Sequence[str]) -> str:
+        """How `preload_from_hub` names them."""
+        return " ".join([self.repo_id, ",".join(files), *([self.revision] if self.revision else [])])
+
+
+Needs = dict[Source, list[str]]
+"""Files by repository."""
+
+
+def needed(models: Sequence[str], api: HfApi) -> Needs:
+    """The files that models of the Hub are loaded from: of an ensemble those of its members.
+
+    One that cannot be looked at is taken for a single model.
+    """
+    found: Needs = {}
+    token = api.token if isinstance(api.token, str) else None
+    with TemporaryDirectory() as cache:
+        place = Place(cache_dir=cache, token=token, endpoint=api.endpoint)
+        for model in models:
+            for source, file in _needed(model, place):
+                found.setdefault(source, []).append(file)
+    return found
+
+
+def _needed(model: str, place: Place) -> Iterator[tuple[Source, str]]:
+    try:
+        folder = find_model(model, files=("config.json",), place=place)
+        members = read_members(read_config(folder), folder)
+    except ModelError:
+        members = []
+    if not members:
+        yield from ((Source(model), file) for file in ONNX_FILES)
+        return
+    yield Source(model), "config.json"
+    for member in members:
+        of, where_it_is = where(member, folder, place)
+        inside = where_it_is.subfolder
+        if inside:
+            yield from ((Source(model), f"{inside}/{file}") for file in ONNX_FILES)
+        elif str(of) not in zoo_models():
+            yield from ((Source(str(of), member.revision), file) for file in ONNX_FILES)
+
+
+def _model_problems(api: HfApi, needs: Needs, force: bool) -> Iterator[str]:
     """Models that the Space could not load: without ONNX, or not for everybody, for a Space has no token."""
-    for model in hub_models(models):
+    for (model, revision), files in needs.items():
         try:
-            missing = [file for file in ONNX_FILES if not api.file_exists(model, file)]
+            missing = [file for file in files if not api.file_exists(model, file, revision=revision)]
             info = None if missing else api.model_info(model)
         except HUB_ERRORS as error:
             yield f"{model}: {reason(error, api)}"
@@ -111,8 +166,17 @@ def hub_models(models: Sequence[str]) -> list[str]:
     return found
 
 
-def assemble(title: str, models: Sequence[str] = ()) -> dict[str, Content]:
-    """The files of a Space by their paths in it."""
+def assemble(title: str, models: Sequence[str] = (), needs: Needs | None = None) -> dict[str, Content]:
+    """The files of a Space by their paths in it.
+
+    Args:
+        title: Of the Space.
+        models: That it offers.
+        needs: Files that it loads from the Hub; None: those of models that are no ensembles.
+
+    Raises:
+        ValueError: One of the models is not one of the Hub.
+    """
     code = [ROOT / "app.py", ROOT / "LICENSE", *sorted((ROOT / "fer_hub").rglob("*"))]
     files: dict[str, Content] = {
         path.relative_to(ROOT).as_posix(): path
@@ -120,14 +184,15 @@ def assemble(title: str, models: Sequence[str] = ()) -> dict[str, Content]:
         if path.is_file() and path.suffix in SUFFIXES and not re.search(r"\.(tmp|old)\b", path.as_posix())
     }
     offered = hub_models(models)
+    needs = {Source(model): list(ONNX_FILES) for model in offered} if needs is None else needs
     return files | {
-        "README.md": card(title, offered).encode(),
+        "README.md": card(title, offered, needs).encode(),
         "requirements.txt": requirements().encode(),
         MODELS: "".join(f"{model}\n" for model in offered).encode(),
     }
 
 
-def card(title: str, models: Sequence[str]) -> str:
+def card(title: str, models: Sequence[str], needs: Needs) -> str:
     """The README of a Space; its front matter tells the Hub what to install, preload and run."""
     data = SpaceCardData(
         title=title,
@@ -142,7 +207,7 @@ def card(title: str, models: Sequence[str]) -> str:
         license="apache-2.0",
         models=list(models) or None,
         tags=[TAG, "facial-expression-recognition"],
-        preload_from_hub=[f"{model} {','.join(ONNX_FILES)}" for model in models] or None,
+        preload_from_hub=[source.line(files) for source, files in needs.items()] or None,
     )
     values = {"title": title, "models": models, "zoo": zoo_models(), "endpoint": constants.ENDPOINT}
     return render("space.md.j2", front_matter=data.to_yaml(), **values)

@@ -14,6 +14,8 @@ from huggingface_hub import HfApi
 
 from .. import leaderboard, run_folder
 from ..cards import Sibling, read_result
+from ..ensemble_members import is_ensemble
+from ..finished import METRICS
 from .account import account_problems
 from .checks import folder_problems
 from .model import Asked, export_first, publish_model, refuse
@@ -25,14 +27,17 @@ LONGEST = 96
 
 @dataclass(frozen=True)
 class PublishSweepConfig:
-    """Put the finished runs of a sweep on the Hub: a repository each, one collection; the same command goes on."""
+    """Put the finished runs of a sweep on the Hub, and ensembles beside them: a repository each, one collection.
+
+    The same command goes on where it was stopped.
+    """
 
     folder: tyro.conf.Positional[Path]
     """Folder of the sweep, runs/<preset>."""
     namespace: str
     """Of the repositories: a user or an organisation."""
     best: bool = False
-    """Only the best run of each network, by its accuracy on the validation split."""
+    """Only the best run of each network, by its accuracy on the validation split, and the ensembles."""
     private: bool = False
     """New repositories and a new collection are private."""
     collection: str | None = None
@@ -46,7 +51,7 @@ class PublishSweepConfig:
 
 
 class Member(NamedTuple):
-    """A run that is to be published."""
+    """A run, or an ensemble, that is to be published."""
 
     slug: str
     folder: Path
@@ -70,14 +75,17 @@ def publish_sweep(config: PublishSweepConfig) -> int:
 def publish_all(config: PublishSweepConfig, api: HfApi) -> int:
     """The same with a client; a run that fails does not stop the others."""
     finished = members(config.folder, config.namespace)
-    chosen = best(finished) if config.best else finished
+    together = [member for member in finished if is_ensemble(member.folder)]
+    runs = [member for member in finished if member not in together]
+    chosen_runs = best(runs) if config.best else runs
+    chosen = [*chosen_runs, *together]
     if not config.dry_run:
         refuse(api, config.namespace, [*account_problems(api, chosen[0].repo_id)])
     title = config.collection or f"Facial expressions: {config.folder.resolve().name}"
     asked = Asked(
         private=config.private, collection=title, force=config.force, dry_run=config.dry_run, data=config.data
     )
-    siblings = relatives(api, finished, sound(chosen, asked))
+    siblings = relatives(api, runs, sound(chosen_runs, asked))
     failed = 0
     for number, member in enumerate(chosen, 1):
         print(f"{number}/{len(chosen)} {member.slug}")
@@ -106,17 +114,24 @@ def sound(chosen: list[Member], asked: Asked) -> list[Member]:
     return found
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether a folder is an ensemble's, and no half of one that an interruption left."""
+    return folder.suffix not in (".tmp", ".old") and (folder / METRICS).is_file() and is_ensemble(folder)
+
+
 def members(folder: Path, namespace: str) -> list[Member]:
-    """The finished runs of a sweep that left a model, by name.
+    """The finished runs of a sweep that left a model, by name, and the ensembles in its folder.
 
     Raises:
         ValueError: There is none, or two would have the same name.
     """
     title = folder.resolve().name
+    models = {
+        slug: model for slug in leaderboard.read(folder) if (model := folder / slug / run_folder.MODEL).is_dir()
+    } | {path.name: path for path in sorted(folder.glob("*")) if is_whole(path)}
     found = {
         slug: Member(slug, folder / slug, f"{namespace}/{repo_name(f'{title}-{slug}')}", read_result(model))
-        for slug in leaderboard.read(folder)
-        if (model := folder / slug / run_folder.MODEL).is_dir()
+        for slug, model in models.items()
     }
     if not found:
         raise ValueError(

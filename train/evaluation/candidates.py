@@ -1,0 +1,253 @@
+"""The models of a report: loaded, named, and asked once for every face of the split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fer_hub.classifier import RUNTIMES, Classifier, Network, load_classifier, softmax
+from fer_hub.ensemble import Ensemble
+from fer_hub.relabel import Relabelled, maps_in, together
+from fer_hub.types import ModelError
+from fer_hub.views import count_views
+
+from .. import finished
+from ..calibrate import Calibration
+from ..card_data import CHALLENGE, names_of
+from ..data import Data, Split
+from ..metrics import Floats
+
+CHUNK = 128
+"""Faces that are asked for between two steps of the bar."""
+LEAST = float(np.log(1e-12))
+"""Logits of labels that a model does not know are raised to it, so that they can be scored."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A model of the report, and its answers."""
+
+    name: str
+    """In the report: no other has it."""
+    sources: tuple[str, ...]
+    runtime: str
+    variant: str
+    classifier: Classifier
+    """As it is scored: its views averaged, in the labels of the data."""
+    logits: dict[str, Floats] = field(default_factory=dict)
+    """N×C by split, in the order of the data's labels, not divided by the temperature."""
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by before the softmax."""
+        return self.classifier.info.temperature
+
+    def probabilities(self, split: str) -> NDArray[np.float64]:
+        """N×C calibrated probabilities of a split that was asked for."""
+        return softmax(self.logits[split], self.temperature)
+
+    @property
+    def fitted(self) -> Calibration | None:
+        """The calibration of a single network; None where answers were averaged or mapped since."""
+        if not isinstance(self.classifier, Network):
+            return None
+        found = self.classifier.info.fer.get("calibration") or {}
+        if not found.get("folded"):
+            return Calibration(self.temperature)
+        return Calibration(found["temperature"], tuple(found.get("scale", ())), tuple(found.get("bias", ())))
+
+    @property
+    def calibrated(self) -> str:
+        """How its probabilities were calibrated, in words."""
+        if self.fitted is None:
+            own = "its own, before its answers were averaged or mapped"
+            return own if self.temperature == 1 else f"{own}; of the whole, temperature {self.temperature:.4f}"
+        how = self.fitted.method if self.fitted.scale else f"temperature {self.fitted.temperature:.4f}"
+        folded = (self.classifier.info.fer.get("calibration") or {}).get("folded")
+        return f"{how}, in the last layer" if folded else how
+
+    def uncalibrated(self, split: str) -> Floats | None:
+        """N×C logits as they were before calibration, also where that is folded; None where there are none."""
+        if self.fitted is not None:
+            folded = (self.classifier.info.fer.get("calibration") or {}).get("folded")
+            return self.fitted.undo(self.logits[split]) if folded else self.logits[split]
+        return self.logits[split] if self.temperature != 1 else None
+
+    @property
+    def maps(self) -> list[dict[str, Any]]:
+        """What is lost where the model's labels are not those of the data: {model, given, wanted, lost, undefined}."""
+        return [
+            {"model": name, "given": list(m.given), "wanted": list(m.wanted), "lost": list(m.lost)}
+            | {"undefined": list(m.undefined), "sentence": m.sentence()}
+            for name, m in maps_in(self.classifier)
+        ]
+
+
+def load(
+    sources: Sequence[str], runtime: str, variant: str, views: str, labels: Sequence[str], ensemble: bool
+) -> list[Candidate]:
+    """The models that were asked for, and, where that was asked for, all of them as one.
+
+    Raises:
+        ModelError: A model is not to be had, or they do not fit together.
+        ValueError: Nothing to put together, or an option is unknown.
+    """
+    if ensemble and len(sources) < 2:
+        raise ValueError("--ensemble puts models together, but only one is named. Name two or more.")
+    found, loaded = [], [load_classifier(place_of(source), runtime=runtime, variant=variant) for source in sources]
+    for source, model in zip(sources, loaded, strict=True):
+        name = free(_title(source, model, views), [other.name for other in found])
+        found.append(Candidate(name, (source,), runtime, variant, together([model], views, labels)))
+    if ensemble:
+        whole = together(loaded, views, labels)
+        found.append(Candidate(f"ensemble of {len(loaded)}", tuple(sources), runtime, variant, whole))
+    return found
+
+
+def place_of(source: str) -> str:
+    """Where a model is loaded from: of a run's folder its model, anything else as it is."""
+    folder = Path(source)
+    return str(finished.model_folder(folder)) if (folder / "model").is_dir() else source
+
+
+def _title(source: str, model: Classifier, views: str) -> str:
+    info = model.info
+    name = names_of(info.path, None).title if Path(source).is_dir() else info.name
+    return name if views == "none" else f"{name} ({views})"
+
+
+def free(name: str, taken: Sequence[str]) -> str:
+    """The name, with a number where another model has it."""
+    number = 1 + sum(other == name or other.startswith(f"{name} #") for other in taken)
+    return name if number == 1 else f"{name} #{number}"
+
+
+def ask(candidate: Candidate, name: str, split: Split, parts: Sequence[Candidate] = ()) -> None:
+    """Ask a model for every face of a split, with a bar; what is known already is not asked again.
+
+    Args:
+        candidate: The model; what it says is kept in it.
+        name: Of the split.
+        split: Its rows.
+        parts: Of an ensemble of models that were asked already: these, whose mean it is.
+    """
+    if name in candidate.logits:
+        return
+    if parts:
+        mean = np.mean([part.probabilities(name) for part in parts], axis=0)
+        candidate.logits[name] = np.log(mean.clip(np.exp(LEAST))).astype(np.float32)
+    else:
+        candidate.logits[name] = logits_of(candidate.classifier, split, f"{candidate.name}, {name}")
+
+
+def logits_of(classifier: Classifier, split: Split, what: str) -> Floats:
+    """N×C logits of a split, all of them finite where the model's are."""
+    parts = []
+    with tqdm(total=len(split), desc=what, unit="img", leave=False, disable=None) as bar:
+        for start in range(0, len(split), CHUNK):
+            parts.append(classifier.logits(split.images[start : start + CHUNK]))
+            bar.update(len(parts[-1]))
+    found = np.concatenate(parts)
+    found[np.isneginf(found)] = LEAST
+    return found
+
+
+def agreement(candidate: Candidate, name: str, split: Split, views: str) -> dict[str, Any]:
+    """How far another run time of the same files agrees on a split; {why} where it has none."""
+    other = next(runtime for runtime in RUNTIMES if runtime != candidate.runtime)
+    try:
+        models = [load_classifier(place_of(source), runtime=other) for source in candidate.sources]
+    except (ModelError, ValueError) as error:
+        return {"runtime": other, "why": str(error)}
+    whole = together(models, views, candidate.classifier.info.labels)
+    found = logits_of(whole, split, f"{candidate.name}, {other}")
+    ours, theirs = candidate.probabilities(name), softmax(found, whole.info.temperature)
+    return {
+        "runtime": other,
+        "same_label": int((ours.argmax(1) == theirs.argmax(1)).sum()),
+        "n": len(split),
+        "logits": float(np.abs(found - candidate.logits[name]).max()),
+        "probabilities": float(np.abs(ours - theirs).max()),
+    }
+
+
+def sentence(agreed: dict[str, Any]) -> str:
+    """How far two run times agree, in words."""
+    if "why" in agreed:
+        return f"not compared with {agreed['runtime']}: {agreed['why']}"
+    return (
+        f"{agreed['runtime']} gives the same label on {agreed['same_label']} of {agreed['n']}; "
+        f"logits differ by at most {agreed['logits']:.1e}, probabilities by {agreed['probabilities']:.1e}"
+    )
+
+
+def members(classifier: Any) -> list[Network]:
+    """The single networks that are asked."""
+    if isinstance(classifier, Relabelled):
+        return members(classifier.classifier)
+    if isinstance(classifier, Ensemble):
+        return [network for member in classifier.members for network in members(member)]
+    return [classifier]
+
+
+def views_of(classifier: Any) -> int:
+    """How many views of a face are averaged."""
+    if isinstance(classifier, Relabelled):
+        return views_of(classifier.classifier)
+    if isinstance(classifier, Ensemble):
+        return count_views(classifier.views) * max(views_of(member) for member in classifier.members)
+    return 1
+
+
+def size_of(classifier: Classifier) -> int:
+    """Bytes of the files that are used."""
+    return sum(file.stat().st_size for file in {network.file for network in members(classifier)})
+
+
+def parameters_of(classifier: Classifier) -> int | None:
+    """Weights of all networks, as their results say; None where one does not."""
+    counts = [result_of(network).get("parameters") for network in members(classifier)]
+    return None if None in counts else sum(counts)
+
+
+def result_of(network: Network) -> dict[str, Any]:
+    """metrics.json of the folder that a network lies in; empty where it has none."""
+    file = network.info.path / finished.METRICS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+# ── whether the rows are fresh to them ───────────────────────────────────────────────────────────────────────────────
+
+
+def alignments(found: Sequence[Candidate]) -> set[str]:
+    """How the faces were aligned that the networks learned from: modes of train.align."""
+    networks = [network for each in found for network in members(each.classifier)]
+    return {result_of(network).get("config", {}).get("align") or network.info.alignment for network in networks}
+
+
+def known_rows(found: Sequence[Candidate], splits: Data, protocol: str) -> list[str]:
+    """Sentences on networks that may have learned from rows of any split but train: none where all is well."""
+    sentences = []
+    for network in (network for each in found for network in members(each.classifier)):
+        name, fer = names_of(network.info.path, None).title, network.info.fer
+        trained, dataset = fer.get("protocol"), fer.get("dataset")
+        same = trained == protocol or {trained, protocol} <= set(CHALLENGE)
+        if trained is None:
+            sentences.append(f"{name} does not say which rows it was trained on: these may be among them.")
+        elif not same and _family(dataset) == _family(splits.dataset):
+            sentences.append(f"{name} was trained under {trained}, not {protocol}: it knows some of these rows.")
+        elif trained == protocol == "as-given" and result_of(network).get("data") != splits.digest:
+            sentences.append(f"{name} was trained on a data set as it was given: these rows may be among its own.")
+    return list(dict.fromkeys(sentences))
+
+
+def _family(dataset: str | None) -> str | None:
+    """FERPlus labels the images of FER2013 anew."""
+    return "fer2013" if dataset == "ferplus" else dataset
