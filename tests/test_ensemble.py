@@ -19,7 +19,7 @@ from fer_hub import ModelError, Recognizer, hub
 from fer_hub.backbones import load_model
 from fer_hub.classifier import BATCH, Classifier, TorchClassifier, classify, load_classifier
 from fer_hub.download import Place
-from fer_hub.ensemble import Ensemble
+from fer_hub.ensemble import Ensemble, Member, where
 from fer_hub.explain import explain
 from fer_hub.hub import ZOO, find_model, read_config, read_info
 from fer_hub.image import crop, read
@@ -435,3 +435,18 @@ def test_a_network_in_a_subfolder_is_loaded_by_its_place(server: HubServer, b: P
     assert read_info(find_model("me/within", place=there)).labels == OTHER
     found = classify(load_classifier("me/within", place=there), tiny.crops(2))
     np.testing.assert_allclose(found, tiny.expected(b, tiny.crops(2)), atol=1e-6)
+
+
+def test_a_folder_here_is_not_taken_for_a_member_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = tmp_path / "models--me--both" / "snapshots" / "abc"
+    monkeypatch.chdir(tmp_path)
+    member = Member("runs/mine", revision="v1")
+    assert where(member, snapshot, Place()) == ("runs/mine", Place(revision="v1"))
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    with pytest.raises(ModelError, match="me/both lists runs/mine of the Hub as a member, but a folder of that name"):
+        where(member, snapshot, Place())
+
+
+def test_models_that_know_none_of_the_labels_say_so() -> None:
+    with pytest.raises(ValueError, match="contempt"):
+        load_classifier(["fer-lite0", "fer-lite0"], labels=["contempt"])

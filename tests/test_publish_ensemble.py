@@ -226,6 +226,9 @@ def test_an_ensemble_in_a_sweeps_folder_is_published_with_its_runs(
         shutil.copytree(made / name, sweep / name / "model")
         shutil.copy(made / name / "metrics.json", sweep / name / RESULT)
     together((sweep / "one", sweep / "two"), sweep / "both", toy_csv)
+    shutil.copytree(sweep / "both", sweep / "both.tmp")  # left by an interruption
+    (sweep / "half").mkdir()
+    shutil.copy(sweep / "both" / "config.json", sweep / "half")
     assert publish_all(PublishSweepConfig(sweep, "me"), client(hub)) == 0
     assert sorted(repo_id for _, repo_id in hub.repos) == ["me/grid-both", "me/grid-one", "me/grid-two"]
     (collection,) = hub.collections.values()
