@@ -49,6 +49,11 @@ class Calibration:
         found = logits.astype(np.float64)
         return ((found - np.array(self.bias)) / np.array(self.scale) if self.scale else found) * self.temperature
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Calibration:
+        """What `to_json` wrote, or one that knew temperatures only."""
+        return cls(values["temperature"], tuple(values.get("scale", ())), tuple(values.get("bias", ())))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values: method, temperature, scale, bias."""
         return {"method": self.method} | {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
@@ -56,8 +61,7 @@ class Calibration:
 
 def of_result(result: Mapping[str, Any]) -> Calibration:
     """The calibration of a run's result, also of one that knew temperatures only."""
-    found = result.get("calibration") or {}
-    return Calibration(result["temperature"], tuple(found.get("scale", ())), tuple(found.get("bias", ())))
+    return Calibration.from_json((result.get("calibration") or {}) | {"temperature": result["temperature"]})
 
 
 def by_temperature(logits: Floats, labels: Ints) -> Calibration:

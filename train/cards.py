@@ -14,6 +14,7 @@ import jinja2
 from huggingface_hub import constants
 
 from fer_hub.hub import ZOO, zoo_models
+from fer_hub.labels import display
 
 from . import card_data
 from .data import PROTOCOLS
@@ -33,16 +34,17 @@ def render(template: str, **values: Any) -> str:
 
 
 @cache
-def environment(folder: Path) -> jinja2.Environment:
-    """How templates are read; kept, since compiling them takes longer than filling them."""
+def environment(folder: Path, html: bool = False) -> jinja2.Environment:
+    """How templates are read, of Markdown or of HTML; kept, since compiling them takes longer than filling them."""
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown, not HTML
+        keep_trailing_newline=not html,
+        autoescape=html,
     )
+    found.filters["display"] = display
     found.policies["json.dumps_kwargs"] = {"default": str}  # str of a missing value says which it is
     return found
 

@@ -21,7 +21,6 @@ from .evaluation.candidates import logits_of
 from .evaluation.comparison import compare
 from .metrics import Floats, Ints
 
-CHUNK = 64
 ROUNDS, FACES = 5, (1, 16)
 SIDE = 224
 """Pixels of the faces that are timed: what a camera gives, so that their preprocessing counts."""
@@ -45,7 +44,7 @@ def scored(logits: Array, split: Split, labels: Sequence[str], temperature: floa
     """Every figure of logits on a split, calibrated and not."""
     plain = metrics.score(logits, split.labels, labels)
     scores = metrics.score(logits, split.labels, labels, temperature)
-    before = {name: plain[name] for name in ("accuracy", "nll", "ece")}
+    before = {name: plain[name] for name in metrics.UNCALIBRATED}
     return Scored(scores, before, logits, logits.argmax(1) == split.labels)
 
 

@@ -82,7 +82,7 @@ def _result(trainer: Trainer, logits: dict[str, metrics.Floats], found: calibrat
         "epochs_run": progress.epoch,
         "temperature": found.temperature,
         **calibrated,
-        "uncalibrated": {name: {k: scores[k] for k in ("accuracy", "nll", "ece")} for name, scores in plain.items()},
+        "uncalibrated": {name: {k: scores[k] for k in metrics.UNCALIBRATED} for name, scores in plain.items()},
         "parameters": sum(p.numel() for p in trainer.ema.module.parameters()),
         "init": trainer.init_report,
         "seconds": round(progress.seconds, 1),

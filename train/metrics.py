@@ -27,6 +27,8 @@ EPOCH_FIGURES: tuple[str, ...] = (
     "ece",
 )
 """The figures of `score` that a run keeps for every epoch."""
+UNCALIBRATED = ("accuracy", "nll", "ece")
+"""The figures of `score` that are kept of logits as they were before calibration."""
 
 
 def score(logits: Floats, labels: Ints, names: Sequence[str], temperature: float = 1.0) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fer_hub.classifier import RUNTIMES, Classifier, Network, load_classifier, softmax
-from fer_hub.ensemble import Ensemble
+from fer_hub.ensemble import SMALLEST, Ensemble
 from fer_hub.relabel import Relabelled, maps_in, together
 from fer_hub.types import ModelError
 from fer_hub.views import count_views
@@ -26,7 +26,7 @@ from ..metrics import Floats
 
 CHUNK = 128
 """Faces that are asked for between two steps of the bar."""
-LEAST = float(np.log(1e-12))
+LEAST = float(np.log(SMALLEST))
 """Logits of labels that a model does not know are raised to it, so that they can be scored."""
 
 
@@ -54,31 +54,29 @@ class Candidate:
         return softmax(self.logits[split], self.temperature)
 
     @property
-    def fitted(self) -> Calibration | None:
-        """The calibration of a single network; None where answers were averaged or mapped since."""
-        if not isinstance(self.classifier, Network):
-            return None
+    def folded(self) -> Mapping[str, Any] | None:
+        """The calibration that a single network's last layer holds, as its config says it; None where it holds none."""
         found = self.classifier.info.fer.get("calibration") or {}
-        if not found.get("folded"):
-            return Calibration(self.temperature)
-        return Calibration(found["temperature"], tuple(found.get("scale", ())), tuple(found.get("bias", ())))
+        return found if isinstance(self.classifier, Network) and found.get("folded") else None
 
     @property
     def calibrated(self) -> str:
         """How its probabilities were calibrated, in words."""
-        if self.fitted is None:
+        whole = f"temperature {self.temperature:.4f}"
+        if not isinstance(self.classifier, Network):
             own = "its own, before its answers were averaged or mapped"
-            return own if self.temperature == 1 else f"{own}; of the whole, temperature {self.temperature:.4f}"
-        how = self.fitted.method if self.fitted.scale else f"temperature {self.fitted.temperature:.4f}"
-        folded = (self.classifier.info.fer.get("calibration") or {}).get("folded")
-        return f"{how}, in the last layer" if folded else how
+            return own if self.temperature == 1 else f"{own}; of the whole, {whole}"
+        if self.folded is None:
+            return whole
+        found = Calibration.from_json(self.folded)
+        return f"{found.method if found.scale else f'temperature {found.temperature:.4f}'}, in the last layer"
 
     def uncalibrated(self, split: str) -> Floats | None:
         """N×C logits as they were before calibration, also where that is folded; None where there are none."""
-        if self.fitted is not None:
-            folded = (self.classifier.info.fer.get("calibration") or {}).get("folded")
-            return self.fitted.undo(self.logits[split]) if folded else self.logits[split]
-        return self.logits[split] if self.temperature != 1 else None
+        if self.folded is not None:
+            return Calibration.from_json(self.folded).undo(self.logits[split])
+        single = isinstance(self.classifier, Network)
+        return self.logits[split] if single or self.temperature != 1 else None
 
     @property
     def maps(self) -> list[dict[str, Any]]:
@@ -142,7 +140,7 @@ def ask(candidate: Candidate, name: str, split: Split, parts: Sequence[Candidate
         return
     if parts:
         mean = np.mean([part.probabilities(name) for part in parts], axis=0)
-        candidate.logits[name] = np.log(mean.clip(np.exp(LEAST))).astype(np.float32)
+        candidate.logits[name] = np.log(mean.clip(SMALLEST)).astype(np.float32)
     else:
         candidate.logits[name] = logits_of(candidate.classifier, split, f"{candidate.name}, {name}")
 

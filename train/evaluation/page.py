@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +12,7 @@ import jinja2
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fer_hub.labels import display
-
-from ..cards import TEMPLATES
+from ..cards import TEMPLATES, environment
 from ..run_folder import write_bytes
 
 SECTIONS: dict[str, str] = {
@@ -80,27 +77,13 @@ def render(report: Mapping[str, Any], figures: Mapping[str, Figure]) -> str:
     try:
         pictures = placed(report, figures)
         titles = {name: title for name, title in SECTIONS.items() if name in ALWAYS or report[name] is not None}
-        template = environment(TEMPLATES).get_template("evaluate.html.j2")
+        template = environment(TEMPLATES, html=True).get_template("evaluate.html.j2")
         return template.render(report=report, pictures=pictures, titles=titles)
     except (KeyError, jinja2.UndefinedError) as error:
         raise ValueError(
             f"The page cannot be written, a value is missing: {error}. Give every name that "
             "train.evaluation.page.render lists, None where there is nothing to show."
         ) from error
-
-
-@cache
-def environment(folder: Path) -> jinja2.Environment:
-    """How the page's templates are read: all that is put in is escaped, what is missing is an error."""
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters["display"] = display
-    return found
 
 
 def placed(report: Mapping[str, Any], figures: Mapping[str, Figure]) -> dict[str, list[Picture]]:

@@ -121,7 +121,7 @@ def foreign(asked: Asked) -> Part:
 
 def explanations(asked: Asked) -> Part:
     """Whether the explanations explain."""
-    crops = [_colour(asked.split.images[row]) for row in evenly(len(asked.split), asked.faces)]
+    crops = [sanity.rgb(asked.split.images[row]) for row in evenly(len(asked.split), asked.faces)]
     part, values = Part(None), {}
     for each in asked.candidates:
         methods, notes = usable(each, crops[0])
@@ -192,7 +192,7 @@ def faces(asked: Asked) -> Part:
     split, labels = asked.split, asked.data.labels
     part, values = Part(None), {}
     for each in asked.candidates:
-        methods, notes = usable(each, _colour(split.images[0]))
+        methods, notes = usable(each, sanity.rgb(split.images[0]))
         choice = panels.examples(each.probabilities(asked.name), split.labels, labels, seed=asked.seed)
         with tqdm(desc=f"{each.name}: faces explained", unit="face", leave=False, disable=None) as bar:
             steps = _steps(bar)
@@ -237,10 +237,6 @@ def _draw_faces(part: Part, name: str, shown: panels.Panel, turned: panels.Panel
         f"mean face of each true label, and where the maps of {name} are strong on average",
         "Where the model looks on average.", name,
     )  # fmt: skip
-
-
-def _colour(image: Image) -> Image:
-    return np.repeat(image[:, :, None], 3, axis=2)
 
 
 PARTS: dict[str, tuple[str, Callable[[Asked], Part]]] = {

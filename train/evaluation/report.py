@@ -112,7 +112,7 @@ def about_model(asked: Asked, each: Candidate, agreement: dict[str, Any] | None)
 
 
 def _plain(scores: dict[str, Any]) -> dict[str, Any]:
-    return {name: scores[name] for name in ("accuracy", "nll", "ece")}
+    return {name: scores[name] for name in metrics.UNCALIBRATED}
 
 
 def _chosen_on(asked: Asked, each: Candidate) -> selective.Rows | None:
@@ -125,15 +125,11 @@ def _chosen_on(asked: Asked, each: Candidate) -> selective.Rows | None:
 def _models(asked: Asked, agreements: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     face = [asked.split.images[0]]
     calls = {each.name: lambda model=each.classifier: model.logits(face) for each in asked.candidates}
-    times, machine = compare(calls, ROUNDS), measure.machine(measure.THREADS)
+    times, about = compare(calls, ROUNDS), f"{measure.cpu_name()}, one face at a time"
     rows = []
     for each in asked.candidates:
-        time = {
-            "p50": times[each.name].p50,
-            "p95": times[each.name].p95,
-            "about": f"{machine['cpu']}, one face at a time",
-        }
-        rows.append(about_model(asked, each, agreements.get(each.name)) | {"latency": time})
+        latency = {"p50": times[each.name].p50, "p95": times[each.name].p95, "about": about}
+        rows.append(about_model(asked, each, agreements.get(each.name)) | {"latency": latency})
     return rows
 
 
