@@ -91,15 +91,14 @@ class FaceDetector:
             ImageError: The array is of another type or shape.
         """
         _check(image)
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        boxes = _squared(np.asarray(boxes, np.float32).reshape(-1, 4))
         corners, seen = _corners(boxes, image.shape[1], image.shape[0])
         if not len(corners):
             return []
         left, top = corners[:, :2].min(axis=0)
         right, bottom = corners[:, 2:].max(axis=0)
         origin = np.array([left, top], np.float32)
-        boxes = _squared(boxes[seen] - np.tile(origin, 2))
-        return self._describe(self._integral(image[top:bottom, left:right]), boxes, origin)
+        return self._describe(self._integral(image[top:bottom, left:right]), boxes[seen] - np.tile(origin, 2), origin)
 
     def _integral(self, image: Image) -> Sums:
         """Sums of all pixels above and left (height + 1, 3, width + 1); int32 may wrap, differences hold."""

@@ -6,13 +6,15 @@ import io
 import os
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PILImage
-from PIL import ImageColor, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-from .labels import COLORS, display
+from .labels import UNCERTAIN, color_of_label, display, ink
+from .languages import percent, say
 from .types import Array, Face, Image, ImageError, InputSpec, Margin, Prediction
 
 Source = str | os.PathLike[str] | bytes | PILImage.Image | Image
@@ -25,6 +27,8 @@ NO_MARGIN = Margin()
 BROKEN = (OSError, SyntaxError, ValueError, EOFError)
 """What PIL raises for a damaged file, depending on its format."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+FONT = Path(__file__).parent / "assets" / "fonts" / "DejaVuSans.ttf"
+"""Latin letters of all languages; the font that comes with PIL has no Turkish ones."""
 
 warnings.filterwarnings("ignore", category=PILImage.DecompressionBombWarning)  # MAX_MEGAPIXELS is the limit here
 
@@ -215,34 +219,59 @@ def _resize(picture: Image, spec: InputSpec) -> Image:
     return np.asarray(pil if pil.size == size else pil.resize(size, PILImage.Resampling[spec.interpolation.upper()]))
 
 
-def draw(image: Image, predictions: Sequence[Prediction], language: str = "en") -> Image:
-    """A copy of the image with boxes, points, labels and confidences drawn on it (H×W×3 uint8 RGB)."""
+def draw(
+    image: Image,
+    predictions: Sequence[Prediction],
+    language: str = "en",
+    *,
+    names: Sequence[str] = (),
+    least: float = 0.0,
+) -> Image:
+    """A copy of the image with boxes, points, labels and confidences drawn on it (H×W×3 uint8 RGB).
+
+    Args:
+        image: H×W×3 uint8 RGB.
+        predictions: Those without a face are passed over.
+        language: Of the labels; English where it is unknown.
+        names: What to write before each label, one for each prediction; none at all: nothing.
+        least: A confidence below this is shown in grey and called uncertain, without the label.
+
+    Raises:
+        ValueError: There are names, but not one for each prediction.
+    """
+    if names and len(names) != len(predictions):
+        raise ValueError(f"{len(names)} names for {len(predictions)} predictions: give one for each, or none.")
     canvas = PILImage.fromarray(image)
     pen = ImageDraw.Draw(canvas)
-    for prediction in predictions:
+    for prediction, name in zip(predictions, names or [""] * len(predictions), strict=True):
         if prediction.face is not None:
-            _draw_face(pen, prediction, prediction.face, image.shape, language)
+            sure = prediction.confidence >= least
+            word = display(prediction.label, language) if sure else say("uncertain", language)
+            text = f"{name}: " * bool(name) + f"{word} {percent(prediction.confidence, language=language)}"
+            _draw_face(pen, prediction.face, text, color_of_label(prediction.label) if sure else UNCERTAIN, image.shape)
     return np.asarray(canvas)
 
 
-def _draw_face(
-    pen: ImageDraw.ImageDraw, prediction: Prediction, face: Face, shape: tuple[int, ...], language: str
-) -> None:
+def _draw_face(pen: ImageDraw.ImageDraw, face: Face, text: str, color: str, shape: tuple[int, ...]) -> None:
     height, width = shape[:2]
     x0, y0, x1, y1 = face.box
-    color = ImageColor.getrgb(COLORS[prediction.label])
     line = max(2, round(min(height, width) / 240))
     pen.rectangle((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)), outline=color, width=line)
     for x, y in face.points:
         pen.ellipse((x - line, y - line, x + line, y + line), fill=color)
-    font = ImageFont.load_default(size=max(12, min(round((x1 - x0) / 7), 40)))
-    text = f"{display(prediction.label, language)} {prediction.confidence:.0%}"
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    font = _font(max(12, min(round((x1 - x0) / 7), 40)))
+    left, top, right, bottom = font.getbbox(text)
     text_width, text_height = right - left + 8, bottom - top + 8
     at_x = min(max(0.0, x0), max(0.0, width - text_width))
     at_y = y0 - text_height if y0 >= text_height else min(max(0.0, y1), height - text_height)
     pen.rectangle((at_x, at_y, at_x + text_width, at_y + text_height), fill=color)
-    pen.text((at_x + 4 - left, at_y + 4 - top), text, fill=_ink(color), font=font)
+    pen.text((at_x + 4 - left, at_y + 4 - top), text, fill=ink(color), font=font)
+
+
+@lru_cache(maxsize=32)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of what is drawn; there are 29 sizes, from 12 to 40 pixels."""
+    return ImageFont.truetype(FONT, size)
 
 
 def save(image: Image, path: Path) -> None:
@@ -260,9 +289,3 @@ def save(image: Image, path: Path) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ImageError(f"{path} cannot be written ({error.strerror or error}). Give another file.") from error
-
-
-def _ink(color: tuple[int, ...]) -> str:
-    """Black or white, whichever reads better on the colour (relative luminance, WCAG 2.1)."""
-    linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color[:3]]
-    return "black" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18 else "white"

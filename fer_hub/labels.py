@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .languages import LANGUAGES
+
 LABEL_SPACES: dict[str, tuple[str, ...]] = {
     "fer2013-7": ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
     "ferplus-8": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
@@ -28,27 +30,10 @@ SYNONYMS: dict[str, str] = {
 }
 
 DISPLAY: dict[str, dict[str, str]] = {
-    "en": {
-        "angry": "Angry",
-        "disgust": "Disgust",
-        "fear": "Fear",
-        "happy": "Happy",
-        "sad": "Sad",
-        "surprise": "Surprise",
-        "neutral": "Neutral",
-        "contempt": "Contempt",
-    },
-    "tr": {
-        "angry": "Kızgın",
-        "disgust": "İğrenme",
-        "fear": "Korku",
-        "happy": "Mutlu",
-        "sad": "Üzgün",
-        "surprise": "Şaşkın",
-        "neutral": "Nötr",
-        "contempt": "Küçümseme",
-    },
+    language: {key.removeprefix("label."): text for key, text in texts.items() if key.startswith("label.")}
+    for language, texts in LANGUAGES.items()
 }
+"""Names to show, by language and canonical label."""
 
 COLORS: dict[str, str] = {
     "angry": "#D55E00",
@@ -61,6 +46,12 @@ COLORS: dict[str, str] = {
     "contempt": "#E69F00",
 }
 """One colour per expression, the same everywhere: the palette of Okabe and Ito (2008) and a grey."""
+OTHER = "#808080"
+"""The colour of a label that has none of its own."""
+UNCERTAIN = "#767676"
+"""Colour of an expression that is uncertain: no label's own; black and white on it have a contrast of 4.5 to 1."""
+LEAST = 0.4
+"""Confidence below which the app and the commands call an expression uncertain, unless they are told otherwise."""
 
 
 def canonical(name: str) -> str:
@@ -90,6 +81,25 @@ def labels_of(space: str) -> tuple[str, ...]:
 def display(label: str, language: str = "en") -> str:
     """The name to show for a canonical label; English where the language is unknown."""
     return DISPLAY.get(language, DISPLAY["en"]).get(label, label)
+
+
+def color_of_label(label: str) -> str:
+    """The colour of a label as "#RRGGBB"; `OTHER` for a label that has none of its own."""
+    return COLORS.get(label, OTHER)
+
+
+def ink(color: str) -> str:
+    """Black or white, whichever reads better on a colour (relative luminance, WCAG 2.1).
+
+    Args:
+        color: As "#RRGGBB".
+
+    Returns:
+        "#000" or "#fff".
+    """
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return "#000" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.179 else "#fff"
 
 
 def canonical_all(names: Sequence[str]) -> tuple[str, ...]:

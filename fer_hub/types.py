@@ -28,6 +28,14 @@ class ModelError(ValueError):
     """A model that cannot be found or loaded. The message says which file and what to do."""
 
 
+class VideoError(ValueError):
+    """A video that cannot be used. The message says what was given, what is allowed, what to do."""
+
+
+class ChoiceError(ValueError):
+    """A choice that cannot be met. The message says what was chosen and what is allowed."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One detected face.

@@ -228,6 +228,13 @@ def test_refine_follows_a_face_that_has_moved_a_little() -> None:
     assert np.abs(again.points - face.points).max() < 8
 
 
+def test_refine_sees_a_face_the_same_way_whether_it_is_followed_alone_or_with_others() -> None:
+    (face,) = astronaut_faces()
+    (alone,) = ours(40).refine(np.asarray(ASTRONAUT), [face.box])
+    among = ours(40).refine(np.asarray(ASTRONAUT), [face.box, (5, 5, 60, 60), (400, 400, 500, 500)])
+    assert any(np.allclose(alone.box, other.box, atol=1e-3) for other in among)
+
+
 @pytest.mark.parametrize("boxes", [[], [(400, 10, 500, 110)], [(-90, -90, -10, -10)], [(600, 600, 700, 700)]])
 def test_refine_finds_nothing_where_there_is_no_face(boxes: list[tuple[int, ...]]) -> None:
     assert ours(40).refine(np.asarray(ASTRONAUT), boxes) == []

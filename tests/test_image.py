@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import timm
 from PIL import Image as PILImage
+from PIL import ImageColor
 
-from fer_hub.image import _cut, crop, draw, read, to_array
+from fer_hub.image import FONT, _cut, _font, crop, draw, read, to_array
+from fer_hub.labels import COLORS, DISPLAY, UNCERTAIN
+from fer_hub.languages import LANGUAGES, percent, say
 from fer_hub.types import Face, ImageError, InputSpec, Margin, Prediction
 
 RNG = np.random.default_rng(0)
@@ -198,3 +201,66 @@ def test_drawing_leaves_the_image_alone_and_copes_with_boxes_outside_it() -> Non
     assert drawn.shape == PICTURE.shape
     assert not np.array_equal(drawn, PICTURE)
     assert np.array_equal(PICTURE, before)
+
+
+def smiling(box: tuple[float, float, float, float], confidence: float = 0.6) -> Prediction:
+    return Prediction("happy", confidence, {"happy": confidence, "sad": 1 - confidence}, face(box))
+
+
+WALL = np.full((200, 300, 3), 40, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "least", "color"),
+    [(0.6, 0.0, COLORS["happy"]), (0.6, 0.6, COLORS["happy"]), (0.6, 0.61, UNCERTAIN), (0.0, 0.5, UNCERTAIN)],
+)
+def test_a_box_has_the_colour_of_its_label_and_is_grey_where_that_is_uncertain(
+    confidence: float, least: float, color: str
+) -> None:
+    drawn = draw(WALL, [smiling((60, 60, 160, 160), confidence)], least=least)
+    assert tuple(drawn[110, 60]) == ImageColor.getrgb(color)
+    assert tuple(drawn[110, 110]) == (40, 40, 40)
+
+
+def test_what_is_written_follows_name_language_label_and_certainty() -> None:
+    box = (60.0, 60.0, 160.0, 160.0)
+    texts = {
+        "plain": draw(WALL, [smiling(box)]),
+        "named": draw(WALL, [smiling(box)], names=["3"]),
+        "otherwise named": draw(WALL, [smiling(box)], names=["4"]),
+        "Turkish": draw(WALL, [smiling(box)], "tr"),
+        "uncertain": draw(WALL, [smiling(box)], least=0.9),
+        "uncertain in Turkish": draw(WALL, [smiling(box)], "tr", least=0.9),
+    }
+    different = {drawn.tobytes() for drawn in texts.values()}
+    assert len(different) == len(texts)
+    assert np.array_equal(draw(WALL, [smiling(box)], "xx", names=[""]), texts["plain"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_character_that_is_drawn_has_a_glyph(language: str) -> None:
+    font = _font(24)
+    missing = bytes(font.getmask("\ue000"))
+    texts = [*DISPLAY[language].values(), say("uncertain", language), percent(0.5, 1, language), "Person 10:"]
+    drawn = {letter for text in texts for letter in text if not letter.isspace()}
+    assert len(drawn) > 20
+    assert [letter for letter in sorted(drawn) if bytes(font.getmask(letter)) in (missing, b"")] == []
+
+
+def test_the_font_is_small_and_its_licence_lies_beside_it() -> None:
+    assert FONT.stat().st_size < 120_000
+    assert "Bitstream Vera" in FONT.with_name("LICENSE").read_text(encoding="utf-8")
+
+
+def test_names_belong_to_their_predictions_even_past_one_without_a_face() -> None:
+    first, last = smiling((20, 60, 100, 140)), smiling((180, 60, 260, 140))
+    whole = Prediction("sad", 0.9, {"sad": 0.9}, None)
+    both = draw(WALL, [first, whole, last], names=["1", "2", "3"])
+    assert np.array_equal(both[:, :150], draw(WALL, [first], names=["1"])[:, :150])
+    assert np.array_equal(both[:, 150:], draw(WALL, [last], names=["3"])[:, 150:])
+
+
+@pytest.mark.parametrize("names", [["1"], ["1", "2", "3"]])
+def test_names_that_do_not_fit_the_predictions_are_refused(names: list[str]) -> None:
+    with pytest.raises(ValueError, match=f"{len(names)} names for 2 predictions: give one for each"):
+        draw(WALL, [smiling((20, 60, 100, 140))] * 2, names=names)

@@ -4,14 +4,19 @@ import itertools
 
 import numpy as np
 import pytest
+from PIL import ImageColor
 
 from fer_hub.labels import (
     COLORS,
     DISPLAY,
     LABEL_SPACES,
+    OTHER,
+    UNCERTAIN,
     canonical,
     canonical_all,
+    color_of_label,
     display,
+    ink,
     label_map,
     labels_from,
     labels_of,
@@ -61,6 +66,27 @@ def test_every_label_of_every_space_has_a_name_in_every_language_and_a_colour_of
     labels = {label for space in LABEL_SPACES.values() for label in space}
     assert all(labels <= names.keys() for names in DISPLAY.values())
     assert len({COLORS[label] for label in labels}) == len(labels)
+
+
+def test_a_label_without_a_colour_of_its_own_has_the_grey_of_all_others() -> None:
+    assert color_of_label("happy") == COLORS["happy"]
+    assert color_of_label("bored") == OTHER not in COLORS.values()
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.1's ratio of two colours' luminances."""
+    lights = []
+    for color in (one, other):
+        parts = np.array(ImageColor.getrgb(color)) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        lights.append(float(linear @ (0.2126, 0.7152, 0.0722)))
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+@pytest.mark.parametrize("color", [*COLORS.values(), OTHER, UNCERTAIN, "#000000", "#FFFFFF"])
+def test_ink_is_the_more_readable_of_black_and_white(color: str) -> None:
+    other = {"#000": "#fff", "#fff": "#000"}[ink(color)]
+    assert contrast(color, ink(color)) >= max(4.5, contrast(color, other))
 
 
 def test_display_falls_back_to_english() -> None:
