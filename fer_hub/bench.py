@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter, sleep
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +35,11 @@ class Timing:
 
 
 def compare(
-    candidates: Mapping[str, Callable[[], object]], rounds: int = 5, block: int = 5, pause: float = 0.05
+    candidates: Mapping[str, Callable[[], object]],
+    rounds: int = 5,
+    block: int = 5,
+    pause: float = 0.05,
+    after_turn: Callable[[], object] = lambda: None,
 ) -> dict[str, Timing]:
     """Time the candidates in turns: in every round a block of calls of each, as a stream of frames would make.
 
@@ -41,6 +49,7 @@ def compare(
         block: Measured calls a turn, after one that is not measured.
         pause: Seconds of rest before each turn: threads that spin after the turn before (OpenMP's do) would
             otherwise take a core from this one.
+        after_turn: Called after each turn, untimed: to show progress.
 
     Raises:
         ValueError: There is nothing to call, or ``rounds`` or ``block`` is below 1.
@@ -53,6 +62,7 @@ def compare(
             sleep(pause)
             call()
             taken[name] += [_milliseconds(call) for _ in range(block)]
+            after_turn()
     return {name: _timing(values) for name, values in taken.items()}
 
 
@@ -76,6 +86,21 @@ def table(timings: Mapping[str, Timing]) -> str:
         figures = " ".join(f"{v:8.2f}" for v in (t.mean, t.p50, t.p95, t.minimum, t.maximum))
         lines.append(f"{name:{width}}  {figures}      {t.n:5d}")
     return "\n".join(lines)
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What the timings were taken on: processor, cores, threads, version of ONNX Runtime."""
+    import onnxruntime as ort  # heavy to import
+
+    return {"cpu": cpu_name(), "threads": threads, "onnxruntime": ort.__version__}
+
+
+def cpu_name() -> str:
+    """The processor and its cores, as the system names it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(names, None) or platform.processor() or platform.machine()} ({os.cpu_count()} cores)"
 
 
 def _milliseconds(call: Callable[[], object]) -> float:

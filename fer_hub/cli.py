@@ -1,4 +1,4 @@
-"""`fer-hub predict`, `explain` and `models`: the core alone, no torch."""
+"""`fer-hub predict`, `explain`, `video`, `bench` and `models`: the core alone, no torch."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from typing import Any, TextIO
 import numpy as np
 
 from . import __version__
+from .bench_command import add_bench
 from .classifier import RUNTIMES
 from .download import list_models
 from .explain import EXPLAINERS, explain
 from .faces import FaceDetector
 from .hub import VARIANTS, zoo_models
 from .image import SUFFIXES, read, save
-from .labels import LABEL_SPACES
 from .listing import describe
+from .options import add_model, complain, load, print_line
 from .recognizer import Recognizer
-from .relabel import maps_in
 from .types import ImageError, ModelError, Prediction
-from .views import VIEWS
+from .video_command import add_video
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = _warn
             return command(options)
     except (ModelError, ImageError, ValueError) as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`| head`): no traceback at exit
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="name the expression of every face in images")
     predict.add_argument("paths", nargs="+", metavar="PATH", help="image files, folders, globs")
-    _add_model(predict)
+    add_model(predict)
     predict.add_argument("--variant", default="fp32", choices=[*VARIANTS, "auto"], help="ONNX file; default: fp32")
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument("--min-face-size", type=int, default=40, metavar="PIXELS", help="default: 40")
@@ -67,12 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("--method", default="grad-cam", choices=list(EXPLAINERS), help="default: grad-cam")
     why.add_argument("--target", metavar="LABEL", help="default: the most probable label of each face")
     why.add_argument("--out", type=Path, metavar="FILE", help="default: IMAGE's name with the method, here")
-    _add_model(why)
+    add_model(why)
     why.add_argument("--runtime", default="onnx", choices=RUNTIMES, help="default: onnx")
     why.add_argument("--samples", type=int, default=1000, metavar="N", help="of lime; default: 1000")
     why.add_argument("--seed", type=int, default=0, metavar="N", help="of lime; default: 0")
     why.add_argument("--whole-image", action="store_true", help="take the image as one face, no detection")
     why.set_defaults(command=_explain)
+    add_video(commands)
+    add_bench(commands)
     models = commands.add_parser("models", help="list the embedded models, or those of a namespace on the Hub")
     models.add_argument("namespace", nargs="?", help="user or organisation on the Hub")
     models.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -80,56 +82,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    """Which model, and how it is asked."""
-    parser.add_argument(
-        "--model", action="append", metavar="DIR_OR_REPO", help="default: the embedded model; several make an ensemble"
-    )
-    parser.add_argument("--views", default="none", choices=list(VIEWS), help="of each face, averaged; default: none")
-    parser.add_argument(
-        "--labels", metavar="SPACE_OR_NAMES", help=f"{', '.join(LABEL_SPACES)}, or names with commas; default: its own"
-    )
-    parser.add_argument("--offline", action="store_true", help="never ask the Hub")
-
-
-def _recognizer(options: argparse.Namespace, **more: Any) -> Recognizer:
-    """The model that the options name; says what its labels lose."""
-    recognizer = Recognizer.from_pretrained(
-        options.model and tuple(options.model),
-        views=options.views,
-        labels=options.labels,
-        local_files_only=options.offline,
-        **more,
-    )
-    for name, found in maps_in(recognizer.classifier):
-        if found.lost and not found.undefined:  # of these there was a warning
-            sys.stderr.write(f"note: {name}: {found.sentence()}\n")
-    return recognizer
-
-
 def _predict(options: argparse.Namespace) -> int:
     detector = FaceDetector(min_face_size=options.min_face_size)
-    recognizer = _recognizer(options, variant=options.variant, detector=detector)
+    recognizer = load(options, variant=options.variant, detector=detector)
     failed = False
     for given in options.paths:
         try:
             paths = _files(given)
         except ImageError as error:
-            failed = _complain(str(error))
+            failed = complain(str(error))
             continue
         for path in paths:
             try:
                 row = _row(recognizer, path, options.whole_image)
             except ImageError as error:
-                failed = _complain(str(error))
+                failed = complain(str(error))
                 continue
-            _say(json.dumps(row) if options.json else _lines(row))
+            print_line(json.dumps(row) if options.json else _lines(row))
     return int(failed)
 
 
 def _explain(options: argparse.Namespace) -> int:
     """Write one picture: a row of face and overlay for each face."""
-    recognizer = _recognizer(options, runtime=options.runtime)
+    recognizer = load(options, runtime=options.runtime)
     image = read(options.path)
     faces = recognizer.faces(image, options.whole_image)
     if not faces:
@@ -148,8 +123,8 @@ def _explain(options: argparse.Namespace) -> int:
     out = options.out or Path(f"{Path(options.path).stem}-{options.method}.png")
     save(np.concatenate([each.panel() for each in found]), out)
     for number, each in enumerate(found, 1):
-        _say(f"face {number}: {each.label} {each.probability:.0%}, by {each.method}")
-    _say(f"{out}: each face, and what speaks for (orange) and against it (blue)")
+        print_line(f"face {number}: {each.label} {each.probability:.0%}, by {each.method}")
+    print_line(f"{out}: each face, and what speaks for (orange) and against it (blue)")
     return 0
 
 
@@ -206,24 +181,21 @@ def _models(options: argparse.Namespace) -> int:
         try:
             row = describe(name)
         except ModelError as error:
-            failed = _complain(str(error))
+            failed = complain(str(error))
             continue
-        _say(json.dumps(row, ensure_ascii=False) if options.json else _model_line(row))
+        print_line(json.dumps(row, ensure_ascii=False) if options.json else _model_line(row))
     return int(failed)
 
 
 def _model_line(row: dict[str, Any]) -> str:
     accuracy = f"{row['accuracy']:.2%} of {row['n']}" if row["accuracy"] is not None else "not measured"
+    f1 = f", macro-F1 {row['macro_f1']:.3f}" if row["macro_f1"] is not None else ""
+    worst = f", worst class {row['worst']['label']} (recall {row['worst']['recall']:.1%})" if row["worst"] else ""
     size = "×".join(map(str, row["input"]))
     files = ", ".join(f"{kind} {megabytes} MB" for kind, megabytes in row["onnx_mb"].items())
     views = "" if row["views"] == "none" else f", views {row['views']}"
     members = f" of {', '.join(row['members'])}{views}" if row["members"] else ""
-    return f"{row['name']}: {row['architecture']}{members}, {size}, {files}, test accuracy {accuracy}"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    return f"{row['name']}: {row['architecture']}{members}, {size}, {files}, test accuracy {accuracy}{f1}{worst}"
 
 
 def _warn(
@@ -236,12 +208,6 @@ def _warn(
 ) -> None:
     """Print a warning as one line, not with the code that gave it."""
     sys.stderr.write(f"warning: {message}\n")
-
-
-def _complain(text: str) -> bool:
-    """Print an error; returns True: something failed."""
-    sys.stderr.write(f"error: {text}\n")
-    return True
 
 
 if __name__ == "__main__":

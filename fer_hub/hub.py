@@ -80,7 +80,7 @@ def read_variants(folder: Path) -> dict[str, Any] | None:
     path = folder / MEASURED
     if not path.is_file():
         return None
-    measured = _read_object(path)
+    measured = read_object(path)
     rows = measured.get("variants")
     if not isinstance(rows, dict) or not all(
         isinstance(r, dict) and {"published", "bytes"} <= r.keys() for r in rows.values()
@@ -115,10 +115,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: It is missing, or not a JSON object.
     """
-    return _read_object(folder / "config.json")
+    return read_object(folder / "config.json")
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object.
+
+    Raises:
+        ModelError: It is missing, or not a JSON object.
+    """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -12,6 +12,7 @@ from typing import Any
 import tyro
 
 from fer_hub import __version__
+from fer_hub.bench import machine
 from fer_hub.classifier import Classifier, load_classifier
 from fer_hub.download import DEFAULT_PLACE, Place
 from fer_hub.ensemble import ARCHITECTURE, Ensemble
@@ -103,7 +104,7 @@ def make(config: EnsembleConfig, place: Place = DEFAULT_PLACE) -> dict[str, Any]
     whole = Ensemble.of(members, weights, config.views)
     whole = Ensemble(replace(whole.info, labels=splits.labels), members, weights, config.views)
     result, logits = measured(whole, candidates, splits)
-    result |= {"offered": offered, "machine": measure.machine(config.threads)}
+    result |= {"offered": offered, "machine": machine(config.threads)}
     result["seconds"] = round(perf_counter() - started, 1)
     write_folder(config.out, candidates, plan_of(candidates, weights, config.views), splits, result, logits)
     return result

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from fer_hub.bench import compare
+from fer_hub.bench import compare, machine
 from fer_hub.hub import VARIANTS
 from fer_hub.image import to_array
 from fer_hub.types import Array, InputSpec
@@ -187,19 +185,6 @@ def simplification(graphs: Mapping[str, onnx.ModelProto], spec: InputSpec, threa
         name: {"bytes": graph.ByteSize(), "nodes": len(graph.graph.node), "latency_ms": times[name]["1"]}
         for name, graph in graphs.items()
     }
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What it ran on: processor, threads, version of ONNX Runtime."""
-    return {"cpu": cpu_name(), "threads": threads, "onnxruntime": ort.__version__}
-
-
-def cpu_name() -> str:
-    """The processor and its cores, as the system names it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, None) or platform.processor() or platform.machine()} ({os.cpu_count()} cores)"
 
 
 def size_and_hash(path: Path) -> dict[str, Any]:

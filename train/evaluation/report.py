@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import fer_hub
-from fer_hub.bench import compare
+from fer_hub.bench import compare, cpu_name
 from fer_hub.classifier import softmax
 
 from .. import figures as drawings
-from .. import measure, metrics, run_folder
+from .. import metrics, run_folder
 from ..data import PROTOCOLS
 from . import calibration, candidates, comparison, page, selective, trust_figures
 from .candidates import Candidate
@@ -125,7 +125,7 @@ def _chosen_on(asked: Asked, each: Candidate) -> selective.Rows | None:
 def _models(asked: Asked, agreements: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     face = [asked.split.images[0]]
     calls = {each.name: lambda model=each.classifier: model.logits(face) for each in asked.candidates}
-    times, about = compare(calls, ROUNDS), f"{measure.cpu_name()}, one face at a time"
+    times, about = compare(calls, ROUNDS), f"{cpu_name()}, one face at a time"
     rows = []
     for each in asked.candidates:
         latency = {"p50": times[each.name].p50, "p95": times[each.name].p95, "about": about}
