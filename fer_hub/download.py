@@ -36,6 +36,7 @@ class Place:
         local_files_only: Never ask the network.
         endpoint: Address of the Hub; None: HF_ENDPOINT, or huggingface.co.
         subfolder: Of the repository or folder, where the model is not at its root; "/" between its parts.
+        max_megabytes: Of each file that is fetched from the Hub; None: no limit.
     """
 
     revision: str | None = None
@@ -44,6 +45,7 @@ class Place:
     local_files_only: bool = False
     endpoint: str | None = None
     subfolder: str = ""
+    max_megabytes: float | None = None
 
 
 DEFAULT_PLACE = Place()
@@ -67,6 +69,8 @@ def fetch(repo_id: str, files: Sequence[str], place: Place) -> Path:
         folder = _file(repo_id, files[0], place).parents[files[0].count("/")]
         for file in files[1:]:  # by commit: a push in between must not mix two versions
             _file(repo_id, file, replace(place, revision=folder.name))
+    except ModelError:
+        raise
     except Exception as error:  # the client and its HTTP library raise types of their own for every trouble
         cached = _complete(repo_id, files, place) if _passes(error) else None
         if cached is None:
@@ -116,7 +120,7 @@ def _token(token: str | None) -> str | None:
 
 
 def _ask(repo_id: str, file: str, place: Place) -> None:
-    """Ask for a file once, with the client's time-out.
+    """Ask for a file once, with the client's time-out; one that is too large is refused (ModelError).
 
     `hf_hub_download` alone would ask a silent Hub six times for a minute each, and hide one that fails or refuses
     behind what is cached.
@@ -124,7 +128,13 @@ def _ask(repo_id: str, file: str, place: Place) -> None:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
     url = hf_hub_url(repo_id, file, revision=place.revision, endpoint=place.endpoint)
-    get_hf_file_metadata(url, token=place.token, timeout=constants.HF_HUB_ETAG_TIMEOUT, endpoint=place.endpoint)
+    timeout = constants.HF_HUB_ETAG_TIMEOUT
+    found = get_hf_file_metadata(url, token=place.token, timeout=timeout, endpoint=place.endpoint)
+    megabytes, most = (found.size or 0) / 1e6, place.max_megabytes
+    if most is not None and megabytes > most:
+        raise ModelError(
+            f"{repo_id}: {file} has {megabytes:.0f} MB; at most {most:g} MB are fetched here. Give a smaller model."
+        )
 
 
 def _complete(repo_id: str, files: Sequence[str], place: Place) -> Path | None:

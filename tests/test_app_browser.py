@@ -1,146 +1,285 @@
-"""The app in a real browser, its camera played from a file."""
+"""Image, webcam and video in a real browser, the camera played from a film."""
 
 from __future__ import annotations
 
-import os
+import csv
+import io
+import json
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from browser import launched
+from app_pages import VIEWS, Visit, camera_browser, camera_film, changing, flaws, two_faces, visiting
+from app_server import App, running
+from films import even_times, mp4, pictures
 from PIL import Image as PILImage
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Request, expect
 
-ROOT = Path(__file__).parents[1]
-PHOTO = ROOT / "fer_hub" / "assets" / "examples" / "astronaut.jpg"
-SHOTS = Path(os.environ.get("FER_HUB_SHOTS", ROOT / "runs" / "screenshots"))
-PATIENCE = 60_000
-"""Milliseconds: generous, since a busy machine is no failure."""
+pytestmark = pytest.mark.slow
 
-
-def y4m(path: Path, frames: int = 24, size: tuple[int, int] = (640, 480)) -> Path:
-    """A camera's film: the photo, drifting over a plain ground, as raw 4:2:0 frames."""
-    photo = PILImage.open(PHOTO).resize((400, 400))
-    with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{size[0]} H{size[1]} F10:1 Ip A1:1 C420jpeg\n".encode())
-        for frame in range(frames):
-            scene = PILImage.new("RGB", size, (90, 110, 100))
-            scene.paste(photo, (20 + 8 * min(frame, frames - frame), 40 + 2 * min(frame, frames - frame)))
-            planes = np.asarray(scene.convert("YCbCr"))
-            file.write(b"FRAME\n" + planes[..., 0].tobytes())
-            for channel in (1, 2):
-                file.write(planes[::2, ::2, channel].tobytes())
-    return path
+WATCH = """() => {
+  window.seen = []
+  const note = () => {
+    const picture = document.querySelector('#live img')?.src
+    if (picture === window.seen.at(-1)?.picture) return
+    window.seen.push({picture, time: performance.now(),
+      title: document.querySelector('#live-bars .fer-title')?.innerText ?? ''})
+  }
+  new MutationObserver(note).observe(document.body, {subtree: true, childList: true, attributes: true})
+}"""
+"""Notes every picture that the page shows, when, and what it says of it."""
+SECONDS = 10
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The app on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1"}
-    with subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment) as process:
-        address = f"http://127.0.0.1:{port}"
-        try:
-            wait_for(address, process)
-            yield address
-        finally:
-            process.terminate()
-
-
-def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None, "the app ended by itself"
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the app did not answer within a minute")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("app")
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    film = y4m(tmp_path_factory.mktemp("camera") / "camera.y4m")
-    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    with launched(*camera, f"--use-file-for-fake-video-capture={film}") as chromium:
+def app(folder: Path) -> Iterator[App]:
+    for name in ("temporary", "uploads"):
+        (folder / name).mkdir()
+    with running(TMPDIR=str(folder / "temporary"), GRADIO_TEMP_DIR=str(folder / "uploads")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(folder: Path) -> Iterator[Browser]:
+    with camera_browser(camera_film(folder / "camera.y4m")) as chromium:
         yield chromium
 
 
 @pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    context = browser.new_context(permissions=["camera"], viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    opened.goto(url)
-    expect(opened.get_by_role("tab", name="Image")).to_be_visible()
-    yield opened
-    context.close()
+def visit(browser: Browser, app: App) -> Iterator[Visit]:
+    with visiting(browser, app.url) as visitor:
+        yield visitor
 
 
-def shoot(page: Page, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+@pytest.fixture(scope="module")
+def pair(folder: Path) -> Path:
+    return two_faces(folder / "two.png")
 
 
-@pytest.mark.slow
-def test_an_example_photo_shows_one_happy_face_with_its_scores(page: Page) -> None:
-    page.locator("#examples .thumbnail-item").first.click()
-    bars = page.locator("#bars")
-    expect(bars).to_contain_text(re.compile(r"Face 1: Happy \d+%"))
-    expect(bars.locator(".score")).to_have_count(7)
-    expect(bars).to_contain_text("1 face")
-    expect(page.locator("#annotated img")).to_be_visible()
-    shoot(page, "image")
+@pytest.fixture(scope="module")
+def clip(folder: Path) -> Path:
+    times = even_times(3, 10)
+    return mp4(folder / "clip.mp4", pictures([changing()], times), times)
 
 
-@pytest.mark.slow
-def test_an_uploaded_photo_gives_a_result_and_a_bad_file_a_toast(page: Page, tmp_path: Path) -> None:
-    upload = page.locator("#photo input[type=file]")
-    broken = tmp_path / "notes.jpg"
-    broken.write_text("this is a text file")
-    upload.set_input_files(str(broken))
-    toast = page.locator(".toast-body, .toast-wrap").first
-    expect(toast).to_contain_text("notes.jpg is not an image that can be read")
-    expect(toast).not_to_contain_text(str(tmp_path.anchor) + "tmp")
-    expect(toast).to_be_visible()
-    shoot(page, "image-error")
-    page.reload()
-    page.locator("#photo input[type=file]").set_input_files(str(PHOTO))
-    expect(page.locator("#bars")).to_contain_text("Face 1: Happy")
+def saved(visit: Visit, button: Locator) -> tuple[str, bytes]:
+    """Name and content of what a button or a link saves."""
+    with visit.page.expect_download() as download:
+        button.click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
 
-@pytest.mark.slow
-def test_a_picture_without_a_face_says_so_and_the_whole_image_can_be_taken(page: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_image_webcam_and_video_are_whole_in_every_language_width_and_colour(
+    browser: Browser, app: App, pair: Path, clip: Path, view: tuple[str, int, str]
+) -> None:
+    with visiting(browser, app.url, *view) as visit:
+        visit.upload("#photo", pair)
+        expect(visit.page.locator("#faces .fer-pick")).to_have_count(2)
+        visit.shoot("image")
+        assert flaws(visit) == []
+        visit.goto("webcam")
+        assert flaws(visit) == []
+        visit.start_camera()
+        expect(visit.page.locator("#live-charts svg").first).to_be_visible()
+        visit.page.wait_for_timeout(1_500)
+        visit.shoot("webcam")
+        assert flaws(visit) == []
+        visit.goto("video")
+        visit.shoot("video-empty")
+        visit.upload("#clip", clip)
+        expect(visit.page.locator("#clip video")).to_be_visible()
+        visit.page.locator("#video-start").click()
+        expect(visit.page.locator("#video-charts .fer-button")).to_have_count(3)
+        visit.shoot("video")
+        assert flaws(visit) == []
+
+
+def test_the_example_is_one_happy_face(visit: Visit) -> None:
+    visit.page.locator("#photo-examples .thumbnail-item").first.click()
+    panel = visit.page.locator("#faces")
+    expect(panel.locator(".fer-title").first).to_have_text(re.compile(r"Face 1: Happy \d+ %"))
+    expect(panel.locator(".fer-bars").first.locator("li")).to_have_count(7)
+
+
+def test_the_face_that_is_pointed_at_or_picked_shows_its_scores(visit: Visit, pair: Path) -> None:
+    visit.upload("#photo", pair)
+    titles = visit.page.locator("#faces .fer-title")
+    expect(titles.filter(visible=True)).to_have_text(re.compile("^Face 1"))
+    visit.page.locator("#image-pick-2").hover()
+    expect(titles.filter(visible=True)).to_have_text(re.compile("^Face 2"))
+    visit.page.mouse.move(0, 0)
+    expect(titles.filter(visible=True)).to_have_text(re.compile("^Face 1"))
+    visit.page.locator("#image-pick-1").focus()
+    visit.page.keyboard.press("ArrowRight")
+    expect(titles.filter(visible=True)).to_have_text(re.compile("^Face 2"))
+    visit.page.locator("#image-row-1").click()
+    expect(titles.filter(visible=True)).to_have_text(re.compile("^Face 1"))
+
+
+def test_the_tab_key_reaches_tabs_upload_switch_faces_and_downloads(visit: Visit, pair: Path) -> None:
+    visit.upload("#photo", pair)
+    expect(visit.page.locator("#faces .fer-pick")).to_have_count(2)
+    reached = set()
+    for _ in range(40):
+        visit.page.keyboard.press("Tab")
+        reached |= set(
+            visit.page.evaluate(
+                """['[role=tab]', '#photo button', '#whole input', '#faces .fer-pick', '#faces a[download]',
+                '#photo-examples button'].filter(each => document.activeElement.matches(each))"""
+            )
+        )
+    assert len(reached) == 6, reached
+
+
+def test_downloads_agree_with_the_page(visit: Visit, pair: Path) -> None:
+    visit.upload("#photo", pair)
+    rows = visit.page.locator("#faces .fer-list .fer-row")
+    expect(rows).to_have_count(2)
+    shown = rows.all_inner_texts()
+    links = visit.page.locator("#faces a[download]")
+    (_, data), (_, table), (name, picture) = (saved(visit, links.nth(i)) for i in range(3))
+    faces, lines = json.loads(data), list(csv.DictReader(io.StringIO(table.decode())))
+    for each, face, line in zip(shown, faces, lines, strict=True):
+        label, confidence = re.findall(r"Face \d: (\w+) (\d+) %", each)[0]
+        assert (face["label"], round(100 * face["confidence"])) == (label.lower(), int(confidence))
+        assert (line["label"], float(line["confidence"])) == (face["label"], face["confidence"])
+        assert float(line[face["label"]]) == face["scores"][face["label"]]
+    assert name == "faces.jpg"
+    assert PILImage.open(io.BytesIO(picture)).size == (640, 480)
+
+
+def test_a_picture_without_a_face_says_so_and_can_be_taken_whole(visit: Visit, tmp_path: Path) -> None:
     PILImage.new("RGB", (200, 200), (40, 80, 120)).save(tmp_path / "blue.png")
-    page.locator("#photo input[type=file]").set_input_files(str(tmp_path / "blue.png"))
-    expect(page.locator("#bars")).to_contain_text("No face found")
-    page.get_by_label("Take the whole image as one face").check()
-    expect(page.locator("#bars .score")).to_have_count(7)
+    visit.upload("#photo", tmp_path / "blue.png")
+    expect(visit.page.locator("#faces")).to_contain_text("No face found")
+    visit.page.get_by_label(visit.say("image.whole")).first.check()
+    expect(visit.page.locator("#faces .fer-bars li")).to_have_count(7)
+    expect(visit.page.locator("#faces .fer-title")).to_contain_text("Whole image")
 
 
-@pytest.mark.slow
-def test_the_camera_shows_the_right_label_on_a_moving_face(page: Page) -> None:
-    page.get_by_role("tab", name="Webcam").click()
-    page.locator("#camera").get_by_text(re.compile("Click to Access Webcam", re.I)).click()
-    page.locator("#camera button[aria-label='capture photo'], #camera .button-wrap button").first.click()
-    expect(page.locator("#live-bars")).to_contain_text(re.compile(r"Face 1: Happy \d+%"))
-    live = page.locator("#live img")
-    expect(live).to_be_visible()
-    pictures = set()
+def test_the_camera_page_follows_a_face_that_changes_and_moves(fer2013_dir: Path, visit: Visit) -> None:
+    visit.goto("webcam")
+    visit.page.evaluate(WATCH)
+    visit.start_camera()
+    expect(visit.page.locator("#live-bars .fer-title")).to_be_visible()
+    visit.page.wait_for_timeout(1000 * SECONDS)
+    seen = visit.page.evaluate("window.seen.slice(1)")
+    titles = [each["title"] for each in seen if each["title"]]
+    assert {found for title in titles for found in re.findall("Happy|Surprise", title)} == {"Happy", "Surprise"}
+    assert {title.split(":")[0] for title in titles} == {"Person 1"}, "the face did not keep its number"
+    rate = 1000 * (len(seen) - 1) / (seen[-1]["time"] - seen[0]["time"])
+    print(f"\n{rate:.1f} frames/s in the page over {SECONDS} s")
+    assert rate > 3
+    told = re.findall(r"([\d.]+) frames/s", visit.page.locator("#live-bars .fer-status").inner_text())
+    assert float(told[0]) > 0
+    expect(visit.page.locator("#live-charts svg[role=img]")).to_have_count(1)
+    least = visit.page.get_by_label(f"number input for {visit.say('camera.least')}").filter(visible=True)
+    least.fill("0.95")
+    least.press("Enter")
+    expect(visit.page.locator("#live-bars .fer-title")).to_contain_text("uncertain")
+
+
+def test_the_camera_can_be_paused_kept_exported_and_forgotten(visit: Visit) -> None:
+    visit.goto("webcam")
+    visit.start_camera()
+    page, picture = visit.page, visit.page.locator("#live img")
+    expect(page.locator("#live-charts svg").first).to_be_visible()
+    page.locator("#pause").click()
+    expect(page.locator("#pause")).to_have_text(visit.say("camera.resume"))
+    page.wait_for_timeout(700)  # for what was under way
+    frozen = picture.get_attribute("src")
+    page.wait_for_timeout(1_500)
+    assert picture.get_attribute("src") == frozen
+    name, data = saved(visit, page.locator("#snapshot"))
+    assert (name, PILImage.open(io.BytesIO(data)).size) == ("fer_hub.jpg", (640, 480))
+    page.locator("#pause").click()
+    expect(picture).not_to_have_attribute("src", frozen or "")
+    name, data = saved(visit, page.locator("#export"))
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    assert name == "fer_hub.csv"
+    assert rows and "happy" in rows[0]
+    page.locator("#pause").click()
+    expect(page.locator("#pause")).to_have_text(visit.say("camera.resume"))
+    page.wait_for_timeout(700)
+    page.locator("#clear").click()
+    expect(page.locator("#live-bars .fer-title")).to_have_count(0)
+    expect(page.locator("#live-charts svg")).to_have_count(0)
+
+
+def test_a_video_comes_back_annotated_with_its_timeline(visit: Visit, clip: Path, folder: Path) -> None:
+    visit.goto("video")
+    visit.upload("#clip", clip)
+    expect(visit.page.locator("#clip video")).to_be_visible()
+    visit.page.locator("#video-start").click()
+    expect(visit.page.locator(".progress-text, .progress-level").filter(visible=True).first).to_be_visible()
+    links = visit.page.locator("#video-charts a[download]")
+    expect(links).to_have_count(3)
+    film = "document.querySelector('#video-result video')"
+    visit.page.wait_for_function(f"{film}?.readyState > 0")
+    assert visit.page.evaluate(f"{film}.duration") == pytest.approx(3, abs=0.3)
+    visit.page.evaluate(f"{film}.play()")
+    visit.page.wait_for_function(f"{film}.currentTime > 0.2")
+    expect(visit.page.locator("#video-charts svg[role=img]")).to_have_count(1)
+    (csv_name, table), (json_name, data) = (saved(visit, links.nth(i)) for i in range(2))
+    assert (csv_name, json_name) == ("clip.csv", "clip.json")
+    assert saved(visit, links.nth(2))[1].startswith(b"<svg")
+    assert len(list(csv.DictReader(io.StringIO(table.decode())))) > 10
+    assert len(json.loads(data)["people"]) == 1
+    assert not list((folder / "temporary").rglob("*.mp4*")), "a film is left behind"
+
+
+def test_a_cancelled_video_leaves_nothing_half_made_and_the_page_goes_on(
+    visit: Visit, clip: Path, folder: Path, tmp_path: Path
+) -> None:
+    times = even_times(20, 30)
+    frames = list(pictures([changing()], times[:60]))
+    long = mp4(tmp_path / "long.mp4", (frames[i % 60] for i in range(len(times))), times)
+    visit.goto("video")
+    visit.upload("#clip", long)
+    expect(visit.page.locator("#clip video")).to_be_visible()
+    visit.page.locator("#video-start").click()
+    expect(visit.page.locator("#video-preview img")).to_be_visible()
+    assert list((folder / "temporary").glob("fer-hub-*")), "it was over before it could be cancelled"
+    visit.page.locator("#video-cancel").click()
     for _ in range(100):
-        pictures.add(live.get_attribute("src"))
-        if len(pictures) >= 4:
+        if not list((folder / "temporary").glob("fer-hub-*")):
             break
-        page.wait_for_timeout(200)
-    assert len(pictures) >= 4, "the live picture does not move"
-    shoot(page, "webcam")
+        visit.page.wait_for_timeout(200)
+    assert not list((folder / "temporary").glob("fer-hub-*"))
+    assert not list((folder / "uploads").rglob("long-fer_hub*"))
+    visit.page.locator("#clip").get_by_label(re.compile("^(Clear|Remove.*)$")).first.click()
+    visit.upload("#clip", clip)
+    expect(visit.page.locator("#clip video")).to_be_visible()
+    visit.page.locator("#video-start").click()
+    expect(visit.page.locator("#video-charts a[download]")).to_have_count(3)
+
+
+def test_over_a_slow_link_one_frame_at_a_time_is_sent_so_that_none_grows_old(browser: Browser, app: App) -> None:
+    with visiting(browser, app.url) as visit:
+        asked: list[Request] = []
+        done: list[Request] = []
+        visit.page.on("request", lambda request: asked.append(request) if is_frame(request) else None)
+        visit.page.on("requestfinished", lambda request: done.append(request) if is_frame(request) else None)
+        link = visit.page.context.new_cdp_session(visit.page)
+        slow = {"offline": False, "latency": 20, "downloadThroughput": -1, "uploadThroughput": 300_000}
+        visit.goto("webcam")
+        visit.start_camera()
+        expect(visit.page.locator("#live-bars .fer-status")).to_be_visible()
+        link.send("Network.emulateNetworkConditions", slow)
+        asked.clear(), done.clear()
+        visit.page.wait_for_timeout(6000)
+        assert len(done) >= 4
+        assert len(asked) - len(done) <= 1
+        assert all(json.loads(request.post_data or "")["event_data"] is None for request in asked)
+
+
+def is_frame(request: Request) -> bool:
+    """Whether this is a frame of the camera on its way to the server."""
+    return re.search(r"/gradio_api/stream/\w+$", request.url) is not None

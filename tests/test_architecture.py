@@ -41,7 +41,7 @@ def roots(path: Path) -> set[str]:
     return {name.split(".")[0] for name in imports(path)}
 
 
-FER_HUB = sorted((ROOT / "fer_hub").glob("*.py"))
+FER_HUB = sorted((ROOT / "fer_hub").rglob("*.py"))
 TRAIN = sorted((ROOT / "train").rglob("*.py"))
 
 

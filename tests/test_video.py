@@ -577,7 +577,12 @@ def test_ctrl_c_stops_the_command_and_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fer_hub.cli", "video", str(source), "--out", str(tmp_path / "out.mp4")]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as started:
         deadline = time.monotonic() + 30
         while len(list(tmp_path.iterdir())) == 1 and time.monotonic() < deadline:

@@ -29,7 +29,7 @@ from .repo import Content, Repo, client
 from .upload import Done, Wish, plan, upload
 
 OWNED = ("fer_hub/",)
-SUFFIXES = ("", ".py", ".typed", ".json", ".onnx", ".safetensors", ".png", ".jpg", ".md")
+SUFFIXES = ("", ".py", ".typed", ".json", ".css", ".js", ".onnx", ".safetensors", ".ttf", ".png", ".jpg", ".md")
 """Of the files of fer_hub/; nothing else that lies there is published."""
 MODELS = "models.txt"
 """A model on each line; app.py offers them beside the embedded ones."""

@@ -1,0 +1,29 @@
+"""Pieces of HTML that the app shows: pure functions from plain values to text, everything in it escaped.
+
+Their classes are styled by ``fer_hub/assets/app.css``. They need no script, and refer to nothing outside themselves.
+"""
+
+from __future__ import annotations
+
+from .faces import faces_panel
+from .live import status_line
+from .maps import heat_grid
+from .pages import about_page, camera_charts, camera_panel, model_line, video_panel
+from .parts import CSV, data_uri, jpeg_uri
+from .tables import comparison_table, leaderboard
+
+__all__ = [
+    "CSV",
+    "about_page",
+    "camera_charts",
+    "camera_panel",
+    "comparison_table",
+    "data_uri",
+    "faces_panel",
+    "heat_grid",
+    "jpeg_uri",
+    "leaderboard",
+    "model_line",
+    "status_line",
+    "video_panel",
+]
