@@ -34,12 +34,12 @@ from fer_hub import ImageError, ModelError, Recognizer
 from fer_hub import fragments as page
 from fer_hub.comparison import compare_models, with_average
 from fer_hub.explain import EXPLAINERS, Explanation, explain
-from fer_hub.hub import DEFAULT_MODEL
+from fer_hub.hub import DEFAULT_MODEL, find_model, read_info
 from fer_hub.image import MAX_MEGAPIXELS, draw, read
 from fer_hub.labels import DISPLAY, LEAST
 from fer_hub.languages import LANGUAGES, language_of, number, say
 from fer_hub.listing import card, describe, latency
-from fer_hub.live import Cameras, Frame
+from fer_hub.live import Cameras, Frame, Live
 from fer_hub.shelf import Shelf
 from fer_hub.smoothing import HALF_LIFE
 from fer_hub.timeline import Timeline
@@ -160,7 +160,7 @@ def filled(language: str) -> dict[str, str]:
     """Texts of the page that hold figures."""
     limits = {"megapixels": MAX_MEGAPIXELS, "megabytes": MAX_UPLOAD_MEGABYTES, "minutes": MAX_VIDEO_SECONDS / 60}
     words = {name: number(value, 0, language) for name, value in limits.items()}
-    about = page.about_page(SHELF.get(DEFAULT_MODEL).info, language)
+    about = page.about_page(read_info(find_model()), language)
     return {"about": about, "upload.limits": say("upload.limits", language, **words)}
 
 
@@ -280,12 +280,12 @@ def on_example(picked: gr.SelectData) -> str:
     return str(EXAMPLES[picked.index])
 
 
-def examples(photo: gr.Image, name: str) -> None:
+def examples(photo: gr.Image) -> None:
     """Photos to try: a click puts one into the input."""
     gallery = gr.Gallery(
         EXAMPLES,
         label=t("image.examples"),
-        elem_id=f"{name}-examples",
+        elem_id=f"{photo.elem_id}-examples",
         elem_classes="examples",
         interactive=False,
         allow_preview=False,
@@ -295,13 +295,19 @@ def examples(photo: gr.Image, name: str) -> None:
     gallery.select(on_example, None, photo, api_visibility="private")
 
 
+def photo_choice(name: str, height: int = 320, **switch: Any) -> tuple[gr.Image, gr.Checkbox]:
+    """A photo to give, the switch that takes it whole as one face, and examples."""
+    photo = photo_input(label=t("image.photo"), elem_id=name, alt_text=t("image.photo_alt"), height=height)
+    whole = gr.Checkbox(False, label=t("image.whole"), **switch)
+    examples(photo)
+    return photo, whole
+
+
 def image_tab(model: gr.Dropdown) -> None:
     """Upload, paste or pick an example; boxes to hover or pick, bars, downloads."""
     with gr.Row():
         with gr.Column(scale=2):
-            photo = photo_input(label=t("image.photo"), elem_id="photo", alt_text=t("image.photo_alt"), height=320)
-            whole = gr.Checkbox(False, label=t("image.whole"), info=t("image.whole_info"), elem_id="whole")
-            examples(photo, "photo")
+            photo, whole = photo_choice("photo", info=t("image.whole_info"), elem_id="whole")
             gr.Markdown(t("upload.limits"))
         with gr.Column(scale=3):
             panel = gr.HTML(elem_id="faces")
@@ -314,11 +320,16 @@ def image_tab(model: gr.Dropdown) -> None:
 # ── webcam ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def camera_of(request: gr.Request, name: str = "") -> Live:
+    """What a visitor's own camera has seen."""
+    return CAMERAS.of(str(request.session_hash), name)
+
+
 def on_frame(
     address: str | None, model: str, half_life: float, least: float, request: gr.Request
 ) -> tuple[Any, Any, Any]:
     """The newest frame of the camera: annotated, bars, timeline of the last 30 s."""
-    live, language, started = CAMERAS.of(str(request.session_hash)), spoken(request), time.perf_counter()
+    live, language, started = camera_of(request), spoken(request), time.perf_counter()
     if not address or live.paused:
         return gr.skip(), gr.skip(), gr.skip()
     now, cleared = time.monotonic(), live.cleared
@@ -344,14 +355,14 @@ def drawn(frame: Image, seen: Frame, language: str, least: float) -> Image:
 
 def on_pause(request: gr.Request) -> Any:
     """Stop looking at frames, or go on."""
-    live = CAMERAS.of(str(request.session_hash))
+    live = camera_of(request)
     live.paused = not live.paused
     return say("camera.resume" if live.paused else "camera.pause", spoken(request))
 
 
 def on_snapshot(request: gr.Request) -> dict[str, str]:
     """The annotated frame of this moment, for the visitor's own disk."""
-    live = CAMERAS.of(str(request.session_hash))
+    live = camera_of(request)
     if not live.picture:
         raise ChoiceError(say("camera.start_hint", spoken(request)))
     return {"name": "fer_hub.jpg", "data": live.picture}
@@ -359,7 +370,7 @@ def on_snapshot(request: gr.Request) -> dict[str, str]:
 
 def on_export(request: gr.Request) -> dict[str, str]:
     """The session's timeline, for the visitor's own disk."""
-    kept = CAMERAS.of(str(request.session_hash)).timeline
+    kept = camera_of(request).timeline
     if kept is None:
         raise ChoiceError(say("camera.start_hint", spoken(request)))
     if kept.dropped:
@@ -369,7 +380,7 @@ def on_export(request: gr.Request) -> dict[str, str]:
 
 def on_clear(request: gr.Request) -> tuple[None, str, str]:
     """Forget what the camera has seen."""
-    CAMERAS.of(str(request.session_hash)).clear()
+    camera_of(request).clear()
     return None, "", ""
 
 
@@ -497,7 +508,7 @@ def on_compare_frame(
     address: str | None, models: list[str], ensemble: bool, half_life: float, request: gr.Request
 ) -> tuple[Any, Any]:
     """The newest frame by all models: tracked once, classified by each."""
-    live, language, started = CAMERAS.of(str(request.session_hash), "compare"), spoken(request), time.perf_counter()
+    live, language, started = camera_of(request, "compare"), spoken(request), time.perf_counter()
     if not address:
         return gr.skip(), gr.skip()
     try:
@@ -534,11 +545,7 @@ def compare_tab() -> None:
     with gr.Tab(t("compare.photo")):
         with gr.Row():
             with gr.Column(scale=2):
-                photo = photo_input(
-                    label=t("image.photo"), elem_id="compare-photo", alt_text=t("image.photo_alt"), height=320
-                )
-                whole = gr.Checkbox(False, label=t("image.whole"))
-                examples(photo, "compare")
+                photo, whole = photo_choice("compare-photo")
             with gr.Column(scale=3):
                 table = gr.HTML(elem_id="compare-table")
     with gr.Tab(t("compare.camera"), elem_id="compare-live"):
@@ -550,9 +557,7 @@ def compare_tab() -> None:
                 )
                 half_life = gr.Slider(0, 2, HALF_LIFE, step=0.1, label=t("camera.half_life"))
             with gr.Column():
-                live = picture_output(
-                    label=t("camera.live"), elem_id="compare-live-picture", alt_text=t("camera.live_alt")
-                )
+                live = picture_output(label=t("camera.live"), alt_text=t("camera.live_alt"))
         live_table = gr.HTML(elem_id="compare-live-table")
     for event in (photo.change, models.change, ensemble.change, whole.change):
         listen(event, on_compare, [photo, models, ensemble, whole], table)
@@ -624,15 +629,9 @@ def explain_tab() -> None:
     """Grad-CAM, LIME and occlusion of a chosen face and expression, beside each other."""
     with gr.Row():
         with gr.Column(scale=2):
-            photo = photo_input(
-                label=t("image.photo"), elem_id="explain-photo", alt_text=t("image.photo_alt"), height=280
-            )
-            whole = gr.Checkbox(False, label=t("image.whole"))
-            examples(photo, "explain")
+            photo, whole = photo_choice("explain-photo", height=280)
         with gr.Column(scale=3):
-            faces = picture_output(
-                label=t("image.faces"), elem_id="explain-faces", alt_text=t("image.result_alt"), height=280
-            )
+            faces = picture_output(label=t("image.faces"), alt_text=t("image.result_alt"), height=280)
             face = gr.Radio([], label=t("explain.face"), elem_id="explain-face")
             labels = [(t("explain.top"), ""), *((t(f"label.{name}"), name) for name in DISPLAY["en"])]
             label = gr.Dropdown(labels, value="", label=t("explain.label"), info=t("explain.label_info"))
@@ -647,7 +646,7 @@ def explain_tab() -> None:
             with gr.Row():
                 run = gr.Button(t("explain.run"), variant="primary", elem_id="explain-run")
                 stop = gr.Button(t("video.cancel"), elem_id="explain-cancel")
-    state = gr.HTML(elem_id="explain-progress", min_height=60)
+    state = gr.HTML(min_height=60)
     grid = gr.HTML(elem_id="explain-grid")
     for event in (photo.change, whole.change):
         listen(event, on_explain_photo, [photo, whole], [faces, face, grid])
@@ -704,7 +703,7 @@ def models_tab() -> tuple[gr.HTML, gr.Markdown, gr.Dropdown]:
     """Leaderboard, latency on demand, cards."""
     board = gr.HTML(elem_id="board")
     measure = gr.Button(t("models.measure"), elem_id="measure", size="sm")
-    model = gr.Dropdown(SHELF.offered, value=DEFAULT_MODEL, label=t("models.card"), elem_id="card-model")
+    model = gr.Dropdown(SHELF.offered, value=DEFAULT_MODEL, label=t("models.card"))
     text = gr.Markdown(elem_id="card")
     listen(measure.click, on_measure, None, board, "measure")
     listen(model.change, on_card, model, text, "load")
@@ -844,7 +843,7 @@ def build_demo(more_models: Sequence[str] = ()) -> gr.Blocks:
     SHELF.offer(more_models)
     with gr.Blocks(title="fer_hub", delete_cache=(SWEPT, KEPT)) as demo:
         gr.Markdown("# fer_hub")
-        gr.Markdown(t("intro"), elem_id="intro")
+        gr.Markdown(t("intro"))
         with gr.Row(equal_height=True):
             model = gr.Dropdown(
                 SHELF.offered, value=DEFAULT_MODEL, allow_custom_value=True, label=t("model"), elem_id="model"

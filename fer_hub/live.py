@@ -38,10 +38,14 @@ class Frame:
     rate: float
 
     @property
+    def first(self) -> Answer | None:
+        """Of the first model that answered; None where all failed."""
+        return next(iter(self.comparison.answered), None)
+
+    @property
     def people(self) -> list[tuple[int, Prediction]]:
         """The id of each face and what the first model that answered says of it; none where all failed."""
-        first = next(iter(self.comparison.answered), None)
-        return list(zip(self.ids, first.predictions, strict=True)) if first else []
+        return list(zip(self.ids, self.first.predictions, strict=True)) if self.first else []
 
     @property
     def error(self) -> str:
@@ -128,11 +132,11 @@ class Live:
 
     def _remember(self, frame: Frame, now: float) -> None:
         """What is kept of a frame: its scores, in the timeline."""
-        first = next(iter(frame.comparison.answered), None)
-        if first is None:
+        if frame.first is None:
             return
-        if self.timeline is None or self.timeline.labels != first.info.labels:
-            self.timeline, self._began = Timeline(first.info.labels), now
+        labels = frame.first.info.labels
+        if self.timeline is None or self.timeline.labels != labels:
+            self.timeline, self._began = Timeline(labels), now
         self.timeline.add(now - self._began, frame.people)
 
     def due(self, now: float, seconds: float = 0.5) -> bool:

@@ -11,29 +11,18 @@ CAMERA = object()
 """Stands for the frame among the input values."""
 
 
-def stream_call(
-    config: Mapping[str, Any], camera: str, inputs: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], list[Any]]:
+def stream_call(config: Mapping[str, Any], camera: str) -> tuple[Mapping[str, Any], list[Any]]:
     """The stream event of a camera component and its input values, from the app's config.
 
     Returns:
-        The dependency, and its inputs: CAMERA for the frame, None for a state (it stays on the server), for the
-        others what `inputs` says of their elem_id or label, else the app's default.
+        The dependency, and its inputs: CAMERA for the frame, the app's defaults for the others.
     """
     by_id = {component["id"]: component for component in config["components"]}
     for call in config["dependencies"]:
         for target, event in call["targets"]:
             if event == "stream" and by_id[target]["props"].get("elem_id") == camera:
-                return call, [CAMERA if one == target else _default(by_id[one], inputs) for one in call["inputs"]]
+                return call, [CAMERA if one == target else by_id[one]["props"].get("value") for one in call["inputs"]]
     raise LookupError(f"The app has no camera with elem_id {camera!r} and an event 'stream'.")
-
-
-def _default(component: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    props = component["props"]
-    for name in (props.get("elem_id"), props.get("label")):
-        if name in inputs:
-            return inputs[name]
-    return None if component["type"] == "state" else props.get("value")
 
 
 def strings(value: Any) -> Iterator[str]:

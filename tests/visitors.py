@@ -25,8 +25,6 @@ from stream_calls import CAMERA, PICTURE, stream_call, strings, texts_of
 API = "/gradio_api"
 GATE = "post"
 """What the app's page lets the browser do: see `Visitor`."""
-INPUTS: Mapping[str, Any] = {}
-"""Values by elem_id or label of an input that are sent in place of the app's own defaults."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,6 @@ class Visitor:
         pace: float = 0.1,
         gate: str = GATE,
         look_every: int = 1,
-        camera: str = "camera",
-        inputs: Mapping[str, Any] = INPUTS,
     ) -> None:
         """A visitor who has not come yet.
 
@@ -81,11 +77,8 @@ class Visitor:
             pace: Seconds between two frames.
             gate: "none", "post" or "reply": see above.
             look_every: Read the picture of every so-manieth reply, at gate "reply"; else of every one.
-            camera: The elem_id of the camera component.
-            inputs: Values by elem_id or label of an input, in place of the app's defaults.
         """
         self.url, self.film, self.pace, self.gate = url, film, pace, gate
-        self.camera, self.inputs = camera, inputs
         self.look_every = look_every if gate == "reply" else 1  # else only the picture says whose reply it is
         self.session = secrets.token_hex(6)
         self.sent: list[float] = []
@@ -103,7 +96,7 @@ class Visitor:
         limits = httpx.Limits(max_connections=6)  # as a browser
         async with httpx.AsyncClient(base_url=self.url, timeout=60, limits=limits) as self._http:
             config = (await self._http.get("/config")).raise_for_status().json()
-            self._call, self._values = stream_call(config, self.camera, self.inputs)
+            self._call, self._values = stream_call(config, "camera")
             heartbeat = asyncio.create_task(self._keep_alive())
             try:
                 self._event = await self._join()

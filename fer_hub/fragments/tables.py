@@ -44,7 +44,7 @@ def comparison_table(
     label = html.escape(say("compare.table", language))
     head = "".join(f'<th scope="col">{html.escape(answer.name)}</th>' for answer in answers)
     if comparison.average:
-        head += f'<th scope="col" class="fer-average">{html.escape(say("compare.ensemble", language))}</th>'
+        head += f'<th scope="col" class="{AVERAGE}">{html.escape(say("compare.ensemble", language))}</th>'
     return (
         f"{nobody}{_failures(answers, language)}{_average_note(comparison, language)}"
         f'<div class="fer-scroll" role="region" tabindex="0" aria-label="{label}">'
