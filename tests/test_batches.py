@@ -13,7 +13,7 @@ from torch import Tensor
 from fer_hub.image import to_array
 from fer_hub.types import InputSpec
 from train.augment import Ranges, draw
-from train.batches import Batches, make_batch, resize
+from train.batches import Batches, make_batch, resize, size_at
 from train.config import RunConfig
 from train.data import Split
 
@@ -117,3 +117,23 @@ def test_another_step_or_epoch_changes_the_pictures_of_the_same_rows(tmp_path: P
     assert torch.equal(first, one(0, 0, rows)[0])
     for epoch, step in ((0, 1), (1, 0)):
         assert not torch.allclose(first, one(epoch, step, rows)[0])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "epochs", "sizes"),
+    [
+        (0, 48, 3, [48, 48, 48]),
+        (48, 96, 6, [48, 56, 72, 80, 96, 96]),
+        (48, 48, 4, [48, 48, 48, 48]),
+        (32, 96, 1, [96]),
+        (20, 45, 3, [20, 28, 45]),
+    ],
+)
+def test_the_input_grows_over_two_thirds_of_the_epochs(
+    tmp_path: Path, first: int, last: int, epochs: int, sizes: list[int]
+) -> None:
+    config = toy_config(tmp_path, tmp_path, first_size=first, image_size=last, epochs=epochs)
+    assert [size_at(config, epoch) for epoch in range(epochs)] == sizes
+    batches = Batches(config, split(), 7, spec_of(last), CPU)
+    for epoch, side in enumerate(sizes):
+        assert batches(epoch, 0, torch.arange(4))[0].shape == (4, 1, side, side)

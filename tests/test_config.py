@@ -19,6 +19,8 @@ OUT = Path("/secret/home/runs/a")
         ("epochs", 0),
         ("batch_size", 1),
         ("image_size", 15),
+        ("first_size", 15),
+        ("first_size", 97),
         ("lr", 0.0),
         ("lr", -1e-3),
         ("lr", float("nan")),

@@ -41,10 +41,13 @@ PATIENCE = 300
 
 def flags(config: RunConfig) -> list[str]:
     """The command line of a config."""
+    values = {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if getattr(config, f.name) != f.default
+    }
     given = [
-        (f"--{field.name.replace('_', '-')}", str(getattr(config, field.name)))
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) != field.default
+        (f"--{name.replace('_', '-')}", str(one))
+        for name, value in values.items()
+        for one in (value if isinstance(value, tuple) else (value,))
     ]
     return ["run", *(part for pair in given for part in pair)]
 
@@ -467,8 +470,9 @@ def test_rows_of_an_epoch_follow_the_sampling(toy_csv: Path, tmp_path: Path, sam
 
 
 @pytest.mark.slow
-def test_two_processes_reach_the_weights_of_one(toy_csv: Path, tmp_path: Path) -> None:
+def test_two_processes_reach_the_weights_of_one(toy_csv: Path, toy_run: Path, tmp_path: Path) -> None:
     changes = {"backbone": "timm:test_convnext", "drop_rate": 0.0, "lr": 2e-3, "ema": 0.1, "mixup": 0.4}
+    changes |= {"sam": 0.05, "teacher": (toy_run,)}
     alone = toy_config(tmp_path / "alone", toy_csv, **changes)
     loop.train(alone)
     shared = dataclasses.replace(alone, out=tmp_path / "shared")

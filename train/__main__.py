@@ -15,6 +15,8 @@ from .recipes import RECIPES
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("train.__main__:run", "train one model; the same command resumes it"),
     "sweep": ("train.sweep:sweep", "train all runs of a preset, such as the whole imbalance grid"),
+    "record": ("train.records:record", "keep the results of finished runs, from which the tables are written"),
+    "trials": ("train.trials:trials", "try one change of the recipe at a time, decided on the validation split"),
     "leaderboard": ("train.leaderboard:rebuild", "write a sweep's tables and figure anew from its result files"),
     "audit": ("train.audit:audit", "look for duplicates, leaks, conflicting and wrong labels in the data"),
     "evaluate": ("train.evaluate:evaluate", "score models again from their files, and report how far to trust them"),
@@ -24,7 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish sweep": ("train.publishing.sweep:publish_sweep", "all runs of a sweep, or the best of each backbone"),
     "publish space": ("train.publishing.space:publish_space", "the app, as a Space"),
     "margin": ("train.margin:fit", "fit the margin around detected faces on the training images"),
-    "report": ("train.cards:report", "write the zoo's cards and the README's table from the result files"),
+    "report": (
+        "train.reports:report",
+        "write cards, leaderboards, pages and the README's tables from the result files",
+    ),
     "bench": ("train.bench:bench", "time detector, models, training loop and data side beside their alternatives"),
 }
 """Name → where its function is (imported only when it is asked for), and what it does."""
@@ -41,10 +46,12 @@ def run(config: RunConfig, recipe: str = "ours") -> None:
 
     result = loop.train(config)
     if result:
-        test, (low, high) = result["test"], result["test"]["accuracy_95"]
+        split = "validation" if config.trial else "test"
+        end = "a trial: no model" if config.trial else f"model in {config.out / 'model'}"
+        scores, (low, high) = result[split], result[split]["accuracy_95"]
         print(
-            f"{config.out}: test accuracy {test['accuracy']:.4f} (95 % {low:.4f} to {high:.4f}, n {test['n']}), "
-            f"macro-F1 {test['macro_f1']:.4f}; model in {config.out / 'model'}"
+            f"{config.out}: {split} accuracy {scores['accuracy']:.4f} (95 % {low:.4f} to {high:.4f}, "
+            f"n {scores['n']}), macro-F1 {scores['macro_f1']:.4f}; {end}"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,6 +15,9 @@ from .augment import Draws, Ranges
 from .config import RunConfig
 from .data import Split
 from .losses import smooth, spread
+
+STEP = 8
+"""The input grows by multiples of so many pixels."""
 
 
 def make_batch(images: Tensor, draws: Draws, ranges: Ranges, spec: InputSpec) -> Tensor:
@@ -54,6 +59,15 @@ def normalise(values: Tensor, spec: InputSpec) -> Tensor:
     return out.permute(0, 3, 1, 2)
 
 
+def size_at(config: RunConfig, epoch: int) -> int:
+    """Height and width of the input in an epoch, counted from 0: see RunConfig.first_size; in steps of STEP pixels."""
+    first, last = config.first_size or config.image_size, config.image_size
+    growing = config.epochs * 2 // 3
+    if epoch >= growing:
+        return last
+    return min(last, first + (last - first) * epoch // growing // STEP * STEP)
+
+
 class Batches:
     """One process' view of the training split, on its device."""
 
@@ -83,22 +97,24 @@ class Batches:
             rows: Row indices of the global batch, B long on the CPU, B a multiple of the processes.
 
         Returns:
-            Input b×C×H×W, target distributions b×labels, own labels b, with b = B / processes.
+            Input b×C×H×W (of that epoch's size), target distributions b×labels, own labels b, with b = B / processes.
         """
         config, share = self.config, len(rows) // self.world
+        side = size_at(config, epoch)
+        spec = replace(self.spec, size=(side, side))
         own = torch.arange(self.rank * share, (self.rank + 1) * share)
         order, weight = augment.partners(len(rows), config.mixup, config.seed, epoch, step)
         others = order[own] if weight < 1 else own
         # each picture once: one process has all partners in its batch, of several each makes those from elsewhere too
         needed, places = torch.cat((own, others)).unique(return_inverse=True)
         index = rows[needed].to(self.device)
-        side = self.images.shape[-1] if self.ranges.camera else 0
-        draws = augment.draw(len(rows), config.seed, epoch, step, side).part(needed)
-        made, targets = pictures(self.images[index], draws, self.ranges, self.spec), self.targets[index]
+        grain = self.images.shape[-1] if self.ranges.camera else 0
+        draws = augment.draw(len(rows), config.seed, epoch, step, grain).part(needed)
+        made, targets = pictures(self.images[index], draws, self.ranges, spec), self.targets[index]
         mine, theirs = places.to(self.device).split(share)
         if weight < 1:
             made, targets = augment.blend(made[mine], targets[mine], made[theirs], targets[theirs], weight)
-        return normalise(made, self.spec), targets, self.labels[index[mine]]
+        return normalise(made, spec), targets, self.labels[index[mine]]
 
 
 def _targets(split: Split, num_classes: int, share: float) -> Tensor:

@@ -12,16 +12,15 @@ from typing import Any, NamedTuple
 from huggingface_hub import EvalResult, ModelCardData
 
 from fer_hub.download import TAG
-from fer_hub.hub import MEASURED, ZOO
+from fer_hub.hub import MEASURED, ZOO, zoo_models
 
 from . import run_folder
 from .config import RunConfig
 from .metrics import BINS
+from .splits import CHALLENGE
 
 SPLITS = {"train": "train split", "validation": "validation split", "test": "test split"}
 CHALLENGE_SPLITS = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
-CHALLENGE = ("official", "official-clean", "ferplus")
-"""Protocols whose three splits are those of the challenge."""
 TAGS = [TAG, "facial-expression-recognition", "image-classification", "timm", "onnx"]
 MACRO = {"average": "macro"}
 METRICS: tuple[tuple[str, str, str, dict[str, Any] | None], ...] = (
@@ -226,6 +225,8 @@ def command(run: dict[str, Any], folder: str, width: int = 100) -> str:
         flag = f"--{field.replace('_', '-')}"
         if value is True:
             words.append(flag)
+        elif isinstance(value, list):
+            words += [f"{flag} {shlex.quote(_teacher(name))}" for name in value]
         elif value is not False and not (value is None and plain.get(field) is None):
             words.append(f"{flag} {shlex.quote(_weights(value) if field == 'init' else str(value))}")
     return _wrapped("python -m train run", words, width)
@@ -234,6 +235,11 @@ def command(run: dict[str, Any], folder: str, width: int = 100) -> str:
 def _weights(init: str) -> str:
     """Where initial weights lie that a record names `run/model` (see config.weights_name)."""
     return f"runs/{init}/model.safetensors" if "/" in init else init
+
+
+def _teacher(name: str) -> str:
+    """Where a teacher lies that a record names (see config.model_name): in the zoo, or the model of a run."""
+    return name if name in zoo_models() else f"runs/{name}"
 
 
 def _wrapped(line: str, words: Sequence[str], width: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,9 +162,9 @@ def read_result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def results_table(folders: Sequence[Path]) -> str:
-    """The README's table: a line for each model."""
-    return render("results.md.j2", rows=[{"name": folder.name, "result": read_result(folder)} for folder in folders])
+def results_table(models: Mapping[str, dict[str, Any]]) -> str:
+    """The README's table: a line for each model, of its metrics.json by its name."""
+    return render("results.md.j2", rows=[{"name": name, "result": result} for name, result in models.items()])
 
 
 def with_results(readme: str, table: str) -> str:
@@ -177,18 +177,3 @@ def with_results(readme: str, table: str) -> str:
     if not pattern.search(readme):
         raise ValueError(f"The README has no marks. Put {BEGIN!r} and {END!r} where the table belongs.")
     return pattern.sub(lambda _: f"{BEGIN}\n{table}{END}", readme)
-
-
-def report() -> None:
-    """Write the zoo's cards and the README's results table from the result files."""
-    for path in write_report():
-        print(path)
-
-
-def write_report() -> list[Path]:
-    """The paths of the zoo's cards and the README, written anew."""
-    readme = ROOT / "README.md"
-    table = results_table([ZOO / name for name in zoo_models()])
-    text = with_results(readme.read_text(encoding="utf-8"), table)
-    write_bytes(readme, text.encode())
-    return [*write_zoo_cards(), readme]

@@ -141,7 +141,8 @@ def absolute(config: RunConfig) -> RunConfig:
     """The same run with paths that mean the same in another working directory; a Hub id stays one."""
     paths = {name: getattr(config, name) for name in ("data", "init", "external")}
     there = {name: path.absolute() for name, path in paths.items() if path is not None and path.exists()}
-    return replace(config, out=config.out.absolute(), **there)
+    teachers = tuple(path.absolute() if path.exists() else path for path in config.teacher)
+    return replace(config, out=config.out.absolute(), teacher=teachers, **there)
 
 
 def outcome_of(reference: Any) -> Outcome:

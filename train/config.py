@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -74,6 +74,9 @@ class RunConfig:
     (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903); needs --init from a run with the same labels."""
     image_size: int = 96
     """Height and width of the network's input, pixels."""
+    first_size: int = 0
+    """Height and width in the first epoch, from which they grow to image_size over two thirds of the epochs
+    (progressive learning, Tan and Le 2021, arXiv:2104.00298): from half the size 0.7 of the pixels; 0: all alike."""
 
     sampling: _named("sampling") = "none"
     """How the training rows are drawn: a name of train.sampling.SAMPLERS, e.g. hybrid:8989."""
@@ -81,6 +84,15 @@ class RunConfig:
     """What is minimised: a name of train.losses.LOSSES, e.g. focal:2."""
     label_smoothing: float = 0.1
     """Share of each target spread over all labels, 0 to below 1."""
+
+    teacher: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """A model to learn from, beside the targets: a run's folder, a model folder or a name of the zoo, with the same
+    labels. It sees the same augmented pictures (Beyer et al. 2022, arXiv:2106.05237). May be given more than once:
+    the models' probabilities are averaged."""
+    teacher_share: float = 0.5
+    """Share of the teacher's part in the loss (Hinton et al. 2015, arXiv:1503.02531); 1: nothing but the teacher."""
+    teacher_temperature: float = 2.0
+    """Teacher's and learner's logits are divided by it before they are compared; above 1 softens."""
 
     epochs: int = 10
     """Passes over the sampled training rows, at most."""
@@ -106,6 +118,9 @@ class RunConfig:
     """The figure of the validation split by which an epoch is better."""
     clip: float = 1.0
     """Largest gradient norm; 0: off."""
+    sam: float = 0.0
+    """Sharpness-aware minimisation (Foret et al. 2021, arXiv:2010.01412): how far the weights climb before the
+    gradient is taken, e.g. 0.05; twice the time; 0: off."""
     ema: float = 0.998
     """Decay of the averaged weights, which are the ones that are scored and kept; 0: off."""
     drop_rate: float | None = 0.2
@@ -142,6 +157,8 @@ class RunConfig:
     """Seeds weights, order, augmentation and dropout; not the protocols' splits, which are fixed."""
     limit: int | None = None
     """Use only so many rows of each split, drawn evenly (for trials; the result says so)."""
+    trial: bool = False
+    """Decide on the validation split: the test split is not scored, no model folder is made."""
     checkpoint_every: int = 100
     """Steps between checkpoints inside an epoch; one is written after every epoch, too."""
     log_with: Literal["none", "tensorboard", "trackio"] = "none"
@@ -158,13 +175,17 @@ class RunConfig:
             raise ValueError(f"--init-share {self.init_share} of no weights. Give --init FILE.safetensors, too.")
         if self.init and self.pretrained:
             raise ValueError("--init and --pretrained both name initial weights. Give one of them.")
+        if self.sam and self.precision == "fp16":
+            raise ValueError(f"--sam {self.sam} cannot take the scaled gradients of --precision fp16. Give bf16 or no.")
+        if self.trial and self.external:
+            raise ValueError("--trial scores the validation split alone. Leave out --external, or --trial.")
 
 
 def out_of_range(config: RunConfig) -> list[str]:
     """Names of the fields whose value no run can have."""
     at_least = {
         **dict.fromkeys(("epochs", "checkpoint_every"), 1),
-        **dict.fromkeys(("weight_decay", "clip", "augment", "mixup", "plateau_patience", "patience"), 0),
+        **dict.fromkeys(("weight_decay", "clip", "augment", "mixup", "plateau_patience", "patience", "sam"), 0),
         **dict.fromkeys(("rotate", "brightness", "contrast"), 0),
         "batch_size": 2,
         "image_size": 16,
@@ -173,8 +194,10 @@ def out_of_range(config: RunConfig) -> list[str]:
     share = ("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate", "zoom", "shift", "init_share")
     wrong = [name for name, least in at_least.items() if not _fits(config, name, least, math.inf)]
     wrong += [name for name in share if not _fits(config, name, 0, 1)]
-    wrong += [name for name in ("flip", "erase", "camera") if not 0 <= getattr(config, name) <= 1]
-    wrong += [name for name in ("lr", "plateau_factor") if not 0 < getattr(config, name) < math.inf]
+    wrong += [name for name in ("flip", "erase", "camera", "teacher_share") if not 0 <= getattr(config, name) <= 1]
+    wrong += ["first_size"] if config.first_size and not 16 <= config.first_size <= config.image_size else []
+    above = ("lr", "plateau_factor", "teacher_temperature")
+    wrong += [name for name in above if not 0 < getattr(config, name) < math.inf]
     return wrong
 
 
@@ -187,7 +210,14 @@ def to_json(config: RunConfig) -> dict[str, Any]:
     """The fields that define the run, as JSON values; files by name, so that no machine's path is kept."""
     values = {k: v for k, v in asdict(config).items() if k not in (*PLACES, "data")}
     external = config.external.name if config.external else None
-    return values | {"init": weights_name(config.init), "external": external}
+    teachers = [model_name(path) for path in config.teacher]
+    return values | {"init": weights_name(config.init), "external": external, "teacher": teachers}
+
+
+def model_name(path: Path) -> str:
+    """How a model is named in records: its folder, or the run's whose `model` it is."""
+    whole = path.absolute()
+    return whole.parent.name if whole.name == "model" else whole.name
 
 
 def weights_name(path: Path | None) -> str | None:
@@ -198,7 +228,13 @@ def weights_name(path: Path | None) -> str | None:
     return "/".join(path.parts[-3:-1]) if of_a_run else path.name
 
 
-def differing(config: RunConfig, saved: dict[str, Any]) -> list[str]:
-    """Names of the fields in which a config differs from a saved one; a field of later days had its default then."""
-    now, then = (json.loads(json.dumps(values)) for values in (to_json(config), to_json(RunConfig(config.out)) | saved))
+def completed(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved config with every field: one of later days had its default then."""
+    defaults: dict[str, Any] = json.loads(json.dumps(to_json(RunConfig(Path()))))
+    return defaults | dict(saved)
+
+
+def differing(config: RunConfig, saved: Mapping[str, Any]) -> list[str]:
+    """Names of the fields in which a config differs from a saved one."""
+    now, then = json.loads(json.dumps(to_json(config))), completed(saved)
     return [f.name for f in fields(config) if f.name in now and now[f.name] != then[f.name]]

@@ -1,4 +1,4 @@
-"""The end of a run: calibrate on validation, score test once, export, draw; `result.json` last."""
+"""The end of a run: calibrate on validation, score test once (not of a trial), export, draw; `result.json` last."""
 
 from __future__ import annotations
 
@@ -41,17 +41,22 @@ def finish(trainer: Trainer) -> dict[str, Any]:
     result = _result(trainer, logits, found)
     folded = export.fold(model, found)
     result["calibration"] = export.calibration(found, folded)["calibration"] | {"compared": compared}
-    export.write_model_folder(out / run_folder.MODEL, model, trainer.spec, splits, result, logits["test"])
     figures.draw_run(out, run_folder.read_epochs(out), result["best_epoch"])
-    probabilities = softmax(found.apply(logits["test"]))
-    pictures.draw_pictures(out, splits.test.images, splits.test.labels, probabilities, splits.labels)
+    if trainer.config.trial:
+        result["hits"] = metrics.hits(found.apply(logits["validation"]), splits.validation.labels)
+    else:
+        export.write_model_folder(out / run_folder.MODEL, model, trainer.spec, splits, result, logits["test"])
+        probabilities = softmax(found.apply(logits["test"]))
+        pictures.draw_pictures(out, splits.test.images, splits.test.labels, probabilities, splits.labels)
     run_folder.write_json(out / run_folder.RESULT, result)
     return result
 
 
 def scored_splits(trainer: Trainer) -> dict[str, Split]:
-    """What is scored at the end, by name."""
+    """What is scored at the end, by name; of a trial nothing but validation."""
     splits = trainer.splits
+    if trainer.config.trial:
+        return {"validation": splits.validation}
     found = {"validation": splits.validation, "test": splits.test}
     return found | ({"external": splits.external} if splits.external is not None else {})
 
@@ -71,6 +76,7 @@ def _result(trainer: Trainer, logits: dict[str, metrics.Floats], found: calibrat
     return {
         "config": to_json(config),
         "parent": run_folder.parent_of(config.init),
+        "teacher": trainer.taught_by,
         "dataset": splits.dataset,
         "data": splits.digest,
         "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},

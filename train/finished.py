@@ -23,6 +23,8 @@ def model_folder(source: str | Path) -> Path:
         ValueError: There is none.
     """
     folder = ZOO / source if str(source) in zoo_models() else Path(source)
+    if run_folder.is_trial(run_folder.result_of(folder) or {}):
+        raise ValueError(f"{folder} is a trial: it made no model. Train it without --trial, into another --out.")
     model = folder / run_folder.MODEL
     if model.is_dir() and not (folder / run_folder.RESULT).is_file():
         raise ValueError(f"{folder} is a run that is not finished. The command that began it goes on with it.")

@@ -16,13 +16,18 @@ from typing import Any
 import tyro
 from filelock import FileLock
 
-from .cards import render
+from . import records
+from .cards import TEMPLATES, render
+from .config import completed
+from .deviations import begun_with, unlike
 from .layouts import LAYOUTS, Layout, difference, references, value
-from .presets import Preset, expand, preset
-from .recipes import recipes_of
-from .run_folder import RESULT, write_bytes
+from .presets import PRESETS, Preset, expand, preset
+from .run_folder import RESULT, is_trial, write_bytes
 
 STEM, LOCK = "leaderboard", "leaderboard.lock"
+BOARDS = TEMPLATES / "leaderboards"
+TEST = (("protocol", None), ("align", "none"), ("on_missing", "keep"))
+"""Fields that decide which images are in the test set, and what they are where a preset does not say."""
 
 
 @dataclass(frozen=True)
@@ -51,45 +56,70 @@ def write(folder: Path, name: str) -> list[Path]:
     """Write leaderboard.csv, .md and .png into a sweep's folder; safe beside other processes that do the same."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK):
-        rows = rows_of(name, read(folder))
-        paths = [folder / f"{STEM}.{kind}" for kind in ("csv", "md", "png")]
-        write_bytes(paths[0], as_csv(name, rows).encode())
-        write_bytes(paths[1], as_markdown(name, rows).encode())
-        draw(name, rows, paths[2])
+        return _write(folder, STEM, name, rows_of(name, read(folder)))
+
+
+def write_recorded(folder: Path = BOARDS, results: Path | None = None) -> list[Path]:
+    """Write <preset>.csv, .md and .png of every preset from the recorded results.
+
+    Args:
+        folder: Where to.
+        results: Folder of the groups of records; None: the project's own.
+    """
+    return [path for name in PRESETS for path in _write(folder, name, name, recorded_rows(name, results))]
+
+
+def recorded_rows(name: str, results: Path | None = None) -> list[dict[str, Any]]:
+    """The rows of a preset from its recorded results; trials are none."""
+    found = records.read(name, results)
+    return rows_of(name, {slug: result for slug, result in found.items() if not records.only_chose(result)})
+
+
+def _write(folder: Path, stem: str, name: str, rows: Sequence[dict[str, Any]]) -> list[Path]:
+    paths = [folder / f"{stem}.{kind}" for kind in ("csv", "md", "png")]
+    write_bytes(paths[0], as_csv(name, rows).encode())
+    write_bytes(paths[1], as_markdown(name, rows, paths[2].name).encode())
+    draw(name, rows, paths[2])
     return paths
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """The results in a sweep's folder by the runs' names."""
-    return {path.parent.name: json.loads(path.read_bytes()) for path in sorted(folder.glob(f"*/{RESULT}"))}
+    """The results in a sweep's folder by the runs' names; trials are no results."""
+    found = {path.parent.name: json.loads(path.read_bytes()) for path in sorted(folder.glob(f"*/{RESULT}"))}
+    return {slug: result for slug, result in found.items() if not is_trial(result)}
 
 
 def rows_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for every run of the preset, in its order, done or not; results that are none of them follow."""
-    given = preset(name)
-    left, rows = dict(results), []
+    """A row for every run of the preset, in its order, done or not; results that are none of them follow.
+
+    Several results of one run (another recipe, seed, teacher) have a row each; those without a test score have none.
+    """
+    given, rows = preset(name), []
+    left = {slug: result for slug, result in results.items() if "test" in result}
     for run in expand(name, Path(name)):
         mine = [slug for slug, result in left.items() if _is_of(result["config"], run.axes)]
         rows += [_row(name, given, run.axes, slug, left.pop(slug)) for slug in mine]
         rows += [] if mine else [_row(name, given, run.axes, run.slug, None)]
     for slug, result in left.items():
-        axes = {axis: result["config"][axis] for axis in given.axes}
+        axes = {axis: completed(result["config"])[axis] for axis in given.axes}
         rows.append(_row(name, given, axes, slug, result))
     return rows
 
 
 def _is_of(config: Mapping[str, Any], axes: Mapping[str, Any]) -> bool:
-    return all(config.get(axis) == value for axis, value in axes.items())
+    return axes.items() <= completed(config).items()
 
 
 def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: dict[str, Any] | None) -> dict[str, Any]:
-    report = next((r for r in references()[name]["rows"] if _is_of(axes, r["run"])), None)
-    config = result["config"] if result else {}
+    beside = references()[name]
+    report = next((r for r in beside["rows"] if _is_of(axes, r["run"])), None)
+    alike = beside.get("same_images", True)
+    config = completed(result["config"]) if result else {}
     figures = {}
     for key in LAYOUTS[name].figures:
         own = value(result, key) if result else None
         other = report["figures"].get(key) if report else None
-        figures[key] = {"value": own, "report": other, "difference": difference(own, other)}
+        figures[key] = {"value": own, "report": other, "difference": difference(own, other) if alike else None}
     return {
         "axes": dict(axes),
         "table": report["table"] if report else None,
@@ -97,11 +127,15 @@ def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: d
         "called": called(axes),
         "done": result is not None,
         "figures": figures,
+        "validation": result.get("validation", {}).get("accuracy") if result else None,
         "interval": result["test"]["accuracy_95"] if result else None,
         "n": result["test"]["n"] if result else None,
         "seed": config.get("seed"),
         "epochs": config.get("epochs"),
         "seconds": result["seconds"] if result else None,
+        "weights": begun_with(config) if result else None,
+        "same_test": bool(result) and all(config[f] == given.fields.get(f, usual) for f, usual in TEST),
+        "leaks": result.get("notes", {}).get("leaks", {}).get("train→test") if result else None,
         "unlike": unlike(name, given, config) if result else [],
     }
 
@@ -111,19 +145,6 @@ def called(axes: Mapping[str, Any]) -> str:
     return " ".join(v if isinstance(v, str) else f"{axis} {v}" for axis, v in axes.items())
 
 
-def unlike(name: str, given: Preset, config: Mapping[str, Any]) -> list[str]:
-    """In what a run was not as its preset is with the report's own recipe: such a difference is not the network's."""
-    usual = expand(name, Path(name))[0].config
-    fields = [field for field in (*given.fields, "epochs", "limit", "targets") if field not in given.axes]
-    found = [f"{field} {config[field]}" for field in fields if config[field] != getattr(usual, field)]
-    names = recipes_of(dict(config))
-    if given.recipe not in names:
-        found.append(f"recipe {names[0]}" if names else "another recipe")
-    if given.from_imagenet and not config["init"] and not config["pretrained"]:
-        found.append("random initial weights")
-    return found
-
-
 def as_csv(name: str, rows: Sequence[dict[str, Any]]) -> str:
     """A line for each run: shares from 0 to 1 as they are in the result, differences likewise."""
     file = io.StringIO()
@@ -131,7 +152,7 @@ def as_csv(name: str, rows: Sequence[dict[str, Any]]) -> str:
     figures = LAYOUTS[name].figures
     kinds = ("value", "report", "difference")
     heads = [key if kind == "value" else f"{key}_{kind}" for key in figures for kind in kinds]
-    plain = ("table", "slug", "n", "seed", "epochs", "seconds")
+    plain = ("table", "slug", "n", "seed", "epochs", "seconds", "weights")
     writer.writerow([*preset(name).axes, *plain, "accuracy_low", "accuracy_high", "unlike", *heads])
     for row in rows:
         low, high = row["interval"] or (None, None)
@@ -142,8 +163,8 @@ def as_csv(name: str, rows: Sequence[dict[str, Any]]) -> str:
     return file.getvalue()
 
 
-def as_markdown(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The tables in the report's layout."""
+def as_markdown(name: str, rows: Sequence[dict[str, Any]], picture: str = f"{STEM}.png") -> str:
+    """The tables in the report's layout, and the figure beside them."""
     layout, given = LAYOUTS[name], preset(name)
     return render(
         "leaderboard.md.j2",
@@ -154,8 +175,9 @@ def as_markdown(name: str, rows: Sequence[dict[str, Any]]) -> str:
         axes=[axis for axis in given.axes if axis != layout.tables],
         tables=_tables(layout, rows),
         transposed=layout.tables is None,
-        done=sum(row["done"] for row in rows),
-        total=len(rows),
+        done=len({row["called"] for row in rows if row["done"]}),
+        total=len({row["called"] for row in rows}),
+        picture=picture,
     )
 
 
@@ -188,16 +210,26 @@ def draw(name: str, rows: Sequence[dict[str, Any]], path: Path) -> None:
     figures.save(figures.heat_map(lines, columns, grids[0], f"{name}: {title}", grids[1]), path)
 
 
+def best_of_each(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each run of a preset: of several results that of the best validation accuracy."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        before = best.get(row["called"])
+        if before is None or (row["validation"] or 0) > (before["validation"] or 0):
+            best[row["called"]] = row
+    return list(best.values())
+
+
 def heat_cells(
     name: str, rows: Sequence[dict[str, Any]]
 ) -> tuple[list[str], list[str], dict[tuple[str, str], dict[str, Any]]]:
     """Names of the lines and columns of the heat map, and its cells."""
     layout, cells = LAYOUTS[name], dict[tuple[str, str], dict[str, Any]]()
-    for row in rows:
+    for row in best_of_each(rows):
         rest = called({axis: v for axis, v in row["axes"].items() if axis != layout.tables})
         if layout.tables:
             column = str(row["axes"].get(layout.tables, "accuracy"))
-            cells.setdefault((rest, column), row["figures"]["accuracy"])
+            cells[rest, column] = row["figures"]["accuracy"]
         else:
             cells |= {(heading, rest): row["figures"][k] for k, heading in layout.figures.items() if k != "loss"}
     lines, columns = ([*dict.fromkeys(pair[i] for pair in cells)] for i in (0, 1))

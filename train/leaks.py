@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from . import duplicates
 from .data import Data, Split
 from .rows import USAGES
+from .splits import CHALLENGE
 
 MERGED = {
     7178: "FER2013's PublicTest and PrivateTest together",
@@ -18,6 +22,33 @@ DISGUST = 547
 """Rows labelled disgust in all of FER2013."""
 SHARE = 0.001
 """Copies are worth a sentence from this share of the later split on."""
+
+
+def knows(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
+    """Whether a model may have learned from rows of any split but train, in words that follow its name.
+
+    Args:
+        trained: The model's `protocol`, `dataset` and `data` (digest), as far as its files say.
+        data: The splits in question.
+        protocol: How they were made.
+
+    Returns:
+        None where all is well.
+    """
+    own, dataset = trained.get("protocol"), trained.get("dataset")
+    same = own == protocol or {own, protocol} <= set(CHALLENGE)
+    if own is None:
+        return "does not say which rows it was trained on: these may be among them."
+    if not same and _family(dataset) == _family(data.dataset):
+        return f"was trained under {own}, not {protocol}: it knows some of these rows."
+    if own == protocol == "as-given" and trained.get("data") != data.digest:
+        return "was trained on a data set as it was given: these rows may be among its own."
+    return None
+
+
+def _family(dataset: str | None) -> str | None:
+    """FERPlus labels the images of FER2013 anew."""
+    return "fer2013" if dataset == "ferplus" else dataset
 
 
 def warn(data: Data) -> list[str]:

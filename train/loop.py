@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from . import augment, emissions, finish, metrics, network, run_folder, start
+from . import augment, emissions, finish, metrics, network, run_folder, sam, start, teacher
 from .batches import Batches
 from .config import RunConfig, to_json
 from .data import Data
@@ -34,13 +34,22 @@ class Trainer:
     """One run, from its config to `result.json`."""
 
     def __init__(
-        self, config: RunConfig, splits: Data, accelerator: Accelerator, deadline: float | None = None
+        self,
+        config: RunConfig,
+        splits: Data,
+        accelerator: Accelerator,
+        deadline: float | None = None,
+        taught_by: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """Put model, optimiser and data on the device; resume if the folder holds a state."""
+        """Put model, optimiser and data on the device; resume if the folder holds a state.
+
+        `taught_by`: what is kept of the teachers, see teacher.described.
+        """
         self.config, self.splits, self.accelerator = config, splits, accelerator
         self.device, self.rank, self.world = accelerator.device, accelerator.process_index, accelerator.num_processes
         if config.batch_size % self.world:
             raise ValueError(f"--batch-size {config.batch_size} cannot be shared by {self.world} processes evenly.")
+        self.taught_by = list(taught_by)
         self.deadline = math.inf if deadline is None else deadline
         self.spec = network.input_spec(config)
         self.progress, self.signals = Progress(), Signals()
@@ -64,6 +73,7 @@ class Trainer:
         drawn = torch.from_numpy(splits.train.labels)[self.order(0)]
         counts = drawn.bincount(minlength=len(splits.labels))
         self.loss = make_loss(config.loss, counts).to(self.device)
+        self.teacher = teacher.Teacher.of(config, self.spec, self.device) if config.teacher else None
         self.batches = Batches(config, splits.train, len(splits.labels), self.spec, self.device, self.rank, self.world)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.schedule = Schedule(config, optimizer, self.steps * config.epochs)
@@ -122,12 +132,13 @@ class Trainer:
     def _step(self, epoch: int, step: int, rows: Tensor) -> Tensor:
         """One optimiser step on this process's share of a global batch; returns the loss, not synchronised."""
         config = self.config
-        torch.manual_seed(augment.derive_seed(config.seed, epoch, step, self.rank))  # dropout, stochastic depth
         images, targets = self.batches(epoch, step, rows)[:2]
-        with self.accelerator.autocast():
-            logits = self.forward(images)
-            loss: Tensor = self.loss(logits, targets)
-        self.accelerator.backward(loss)
+        hints = self._hints(images)
+        seed = augment.derive_seed(config.seed, epoch, step, self.rank)
+        loss, logits = self._backward(images, targets, hints, seed)
+        if config.sam:
+            with sam.climbed(self.model, config.sam):
+                self._backward(images, targets, hints, seed)
         if config.clip:
             self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
@@ -137,6 +148,25 @@ class Trainer:
             self.ema.update(self.accelerator.unwrap_model(self.model), step=epoch * self.steps + step)
         self.outputs.put(step * config.batch_size + self.rank * len(images), logits)
         return loss.detach().to(self._exact)
+
+    def _hints(self, images: Tensor) -> Tensor | None:
+        """The teacher's probabilities, where there is one."""
+        if self.teacher is None:
+            return None
+        with self.accelerator.autocast():
+            return self.teacher(images)
+
+    def _backward(self, images: Tensor, targets: Tensor, hints: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
+        """Forward and backward, the same dropout for the same seed; returns loss and logits."""
+        torch.manual_seed(seed)  # dropout, stochastic depth
+        share, temperature = self.config.teacher_share, self.config.teacher_temperature
+        with self.accelerator.autocast():
+            logits = self.forward(images)
+            loss: Tensor = self.loss(logits, targets)
+            if hints is not None:
+                loss = (1 - share) * loss + share * teacher.divergence(logits, hints, temperature)
+        self.accelerator.backward(loss)
+        return loss, logits
 
     def order(self, epoch: int) -> Tensor:
         """Row indices of an epoch, in their order."""
@@ -284,15 +314,21 @@ def train(config: RunConfig, splits: Data | None = None, deadline: float | None 
     torch.set_flush_denormal(True)  # numbers that fade to nothing are slow on a CPU
     with accelerator.main_process_first():  # it decodes and writes, the others read
         splits = splits or start.load(config)
+    teachers = teacher.described(config, splits)
     if accelerator.is_main_process:
-        run_folder.open_run(config, splits.digest)
-        start.say_warnings(splits)
+        run_folder.open_run(config, splits.digest, teachers)
+        start.say_warnings(splits, teacher.warnings(teachers))
     if tracker:
-        accelerator.init_trackers("fer_hub", config={k: "none" if v is None else v for k, v in to_json(config).items()})
+        accelerator.init_trackers("fer_hub", config={k: _plain(v) for k, v in to_json(config).items()})
     try:
-        return Trainer(config, splits, accelerator, deadline).run()
+        return Trainer(config, splits, accelerator, deadline, teachers).run()
     finally:
         accelerator.end_training()
+
+
+def _plain(value: Any) -> Any:
+    """A config's value as a tracker takes it."""
+    return ", ".join(value) or "none" if isinstance(value, list) else "none" if value is None else value
 
 
 def _tracker(name: str) -> str:

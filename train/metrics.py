@@ -31,6 +31,16 @@ UNCALIBRATED = ("accuracy", "nll", "ece")
 """The figures of `score` that are kept of logits as they were before calibration."""
 
 
+def hits(logits: Floats, labels: Ints) -> str:
+    """Which of N rows the largest of N×C logits is right for: one bit each, packed, as hexadecimal digits."""
+    return np.packbits(logits.argmax(1) == labels).tobytes().hex()
+
+
+def unpacked(digits: str, n: int) -> NDArray[np.bool_]:
+    """The N truth values that `hits` packed."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=n).astype(bool)
+
+
 def score(logits: Floats, labels: Ints, names: Sequence[str], temperature: float = 1.0) -> dict[str, Any]:
     """Every figure of a set of predictions.
 

@@ -243,6 +243,7 @@ READERS: dict[Any, tuple[str, Callable[[str], Any]]] = {
     float: ("a number", float),
     Path: ("a path", Path),
     str: ("text", str),
+    tuple[Path, ...]: ("paths with commas between", lambda text: tuple(map(Path, text.split(",")))),
 }
 
 

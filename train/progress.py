@@ -84,8 +84,9 @@ def seconds_of(run: Run) -> float:
 def figures_of(run: Run) -> str:
     """A finished run in a few words."""
     result = run_folder.result_of(run.config.out) or {}
-    test = result["test"]
-    return f"accuracy {test['accuracy']:.4f}, macro-F1 {test['macro_f1']:.4f} (n {test['n']}) in {result['seconds']} s"
+    split = "test" if "test" in result else "validation"  # a trial does not score the test split
+    accuracy, f1, n = (result[split][name] for name in ("accuracy", "macro_f1", "n"))
+    return f"{split} accuracy {accuracy:.4f}, macro-F1 {f1:.4f} (n {n}) in {result['seconds']} s"
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .config import RunConfig
+from .config import RunConfig, completed
 
 PLAIN: dict[str, Any] = {
     "batch_size": 64,
@@ -15,9 +15,11 @@ PLAIN: dict[str, Any] = {
     "warmup": 0.0,
     "label_smoothing": 0.0,
     "clip": 0.0,
+    "sam": 0.0,
     "ema": 0.0,
     "drop_rate": None,
     "drop_path_rate": 0.0,
+    "first_size": 0,
     "augment": 1.0,
     "rotate": 0.0,
     "zoom": 0.0,
@@ -116,9 +118,9 @@ def recipes_of(config: dict[str, Any]) -> tuple[str, ...]:
     """The recipes that a saved config follows, its length aside; none: its fields were changed."""
     defaults = {name: getattr(RunConfig, name) for name in (*PLAIN, "plateau_factor", "plateau_patience")}
     how = [name for name in defaults if name not in LENGTH]
-    found = []
+    own, found = completed(config), []
     for name, values in RECIPES.items():
         wanted = defaults | values
-        if all(config.get(key) == wanted[key] for key in how):
+        if all(own[key] == wanted[key] for key in how):
             found.append(name)
     return tuple(found)

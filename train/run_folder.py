@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +57,29 @@ def check(config: RunConfig) -> None:
             )
 
 
-def open_run(config: RunConfig, digest: str) -> None:
-    """Make the folder, or check that what was trained there was trained on the same data.
+def open_run(config: RunConfig, digest: str, teachers: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Make the folder, or check that what was trained there was trained on the same data, by the same teachers.
 
     Raises:
-        RunError: The data are others.
+        RunError: The data are others, or a teacher of the same name is another model.
     """
+    weights = [each["sha256"] for each in teachers]
     path = config.out / CONFIG
     if _begun(config.out) and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8")).get("data")
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        before = saved.get("data")
+        if saved.get("teacher_weights", []) != weights:
+            raise RunError(
+                f"{config.out} holds a run whose teacher had other weights. "
+                "Give another --out, or the same --teacher to resume it."
+            )
         if before not in (None, digest):
             raise RunError(
                 f"{config.out} holds a run on other data (digest {before}, now {digest}). "
                 "Give another --out, or the same --data to resume it."
             )
     else:
-        write_json(path, to_json(config) | {"data": digest})
+        write_json(path, to_json(config) | {"data": digest} | ({"teacher_weights": weights} if weights else {}))
 
 
 def _begun(folder: Path) -> bool:
@@ -85,6 +93,11 @@ def result_of(folder: Path) -> dict[str, Any] | None:
         return None
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
+
+
+def is_trial(result: Mapping[str, Any]) -> bool:
+    """Whether a result is of a run that decided on the validation split: the test split was not scored."""
+    return bool(result.get("config", {}).get("trial"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -20,6 +20,8 @@ Parts = tuple[Integers, Integers, Integers]
 SEED = 2013
 """Draws every random split: fixed, so that runs of any seed are scored on the same rows."""
 FERPLUS_LABELS = canonical_all(VOTES[:8])
+CHALLENGE = ("official", "official-clean", "ferplus")
+"""Protocols whose three splits are those of the challenge."""
 KAGGLE_TRAIN = {
     "angry": 3993, "disgust": 436, "fear": 4103, "happy": 7164, "sad": 4938, "surprise": 3205, "neutral": 4982
 }  # fmt: skip

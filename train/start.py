@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,9 +34,9 @@ def load(config: RunConfig) -> Data:
     )
 
 
-def say_warnings(splits: Data) -> None:
-    """Sentences about the data that make the run's figures mean less than they seem to."""
-    for sentence in warn(splits):
+def say_warnings(splits: Data, more: Sequence[str] = ()) -> None:
+    """Sentences about the data, and `more`, that make the run's figures mean less than they seem to."""
+    for sentence in [*warn(splits), *more]:
         print(f"warning: {sentence}", file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -111,42 +112,73 @@ def sweep(config: SweepConfig) -> int:
     seconds = budget(config.time_budget)
     runs, total = planned(config)
     if config.dry_run:
-        list_runs(config, runs, total)
+        list_runs(runs, total)
+        for line in remarks(config, runs):
+            print(line)
         return 0
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("A sweep is one process. Share its runs with --shard i/n or --executor ray instead.")
-    deadline = None if seconds is None else time.monotonic() + seconds
+    check_alone("--shard i/n or --executor ray")
+    for line in remarks(config, runs):
+        print(line, file=sys.stderr)
+    execute = locally if config.executor == "local" else partial(on_ray, config)
     progress = Progress(runs, total, lanes=max(1, config.workers))
-    with signals_raise():
-        return _carry_out(config, progress, deadline)
+    return carry_out(progress, execute, seconds, partial(_tabulate, config))
 
 
-def _carry_out(config: SweepConfig, progress: Progress, deadline: float | None) -> int:
+def check_alone(share: str) -> None:
+    """Whether this is the only process, not one of those of accelerate launch.
+
+    Raises:
+        ValueError: It is not; `share` are the options that share the runs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(f"A sweep is one process. Share its runs with {share} instead.")
+
+
+def _tabulate(config: SweepConfig) -> None:
     from . import leaderboard
 
-    for line in remarks(config, progress.runs):
-        print(line, file=sys.stderr)
-    todo = progress.sort_out()
-    out_of_time = False
-    try:
-        for run, outcome in EXECUTORS[config.executor](config, todo, progress.begin, deadline):
-            progress.end(run, outcome)
-            if outcome.kind == "done":
-                leaderboard.write(config.folder, config.preset)
-    except run_folder.Interrupted as stop:
-        if stop.code:
-            raise
-        out_of_time = True
     leaderboard.write(config.folder, config.preset)
-    progress.sum_up()
-    return 1 if progress.failed and not out_of_time else 0
 
 
 Begin = Callable[[Run], None]
 Endings = Iterator[tuple[Run, Outcome]]
+Execute = Callable[[Sequence[Run], Begin, float | None], Endings]
 
 
-def locally(config: SweepConfig, runs: Sequence[Run], begin: Begin, deadline: float | None) -> Endings:
+def carry_out(progress: Progress, execute: Execute, seconds: float | None, tabulate: Callable[[], object]) -> int:
+    """Do the runs of a list that are not done yet.
+
+    Args:
+        progress: The list, and what is said of it.
+        execute: How: `locally` or `on_ray`.
+        seconds: After which it stops cleanly; None: when all is done.
+        tabulate: Writes the tables anew, after each run and at the end.
+
+    Returns:
+        Exit status: 0, or 1 when a run failed.
+
+    Raises:
+        Interrupted: A signal came; the running run's state is saved.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    out_of_time = False
+    with signals_raise():
+        todo = progress.sort_out()
+        try:
+            for run, outcome in execute(todo, progress.begin, deadline):
+                progress.end(run, outcome)
+                if outcome.kind == "done":
+                    tabulate()
+        except run_folder.Interrupted as stop:
+            if stop.code:
+                raise
+            out_of_time = True
+        tabulate()
+    progress.sum_up()
+    return 1 if progress.failed and not out_of_time else 0
+
+
+def locally(runs: Sequence[Run], begin: Begin, deadline: float | None) -> Endings:
     """The runs one after the other in this process; those of one backbone are neighbours and share its compilation."""
     if runs:
         attempts.data_of(runs[0].config)  # wrong data are one sentence, not a failure of every run
@@ -168,12 +200,6 @@ def on_ray(config: SweepConfig, runs: Sequence[Run], begin: Begin, deadline: flo
     return cluster.execute(runs, begin, deadline, cluster.Room(config.workers, config.cpus, config.gpus))
 
 
-EXECUTORS: dict[str, Callable[[SweepConfig, Sequence[Run], Begin, float | None], Endings]] = {
-    "local": locally,
-    "ray": on_ray,
-}
-
-
 def remarks(config: SweepConfig, runs: Sequence[Run]) -> list[str]:
     """What should be known before the first run."""
     found = []
@@ -186,7 +212,7 @@ def remarks(config: SweepConfig, runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def list_runs(config: SweepConfig, runs: Sequence[Run], total: int) -> None:
+def list_runs(runs: Sequence[Run], total: int) -> None:
     """Every run with its number, name and state; imports neither torch nor the data."""
     states = [attempts.state_of(run.config) for run in runs]
     width = max(len(run.slug) for run in runs) if runs else 0
@@ -194,8 +220,6 @@ def list_runs(config: SweepConfig, runs: Sequence[Run], total: int) -> None:
         print(f"{run.number:>{len(str(total))}}/{total}  {run.slug:{width}}  {kind}{f': {why}' if why else ''}")
     counts = Counter(kind for kind, _ in states)
     print(f"{len(runs)} runs: " + (", ".join(f"{n} {kind}" for kind, n in counts.items()) or "none"))
-    for line in remarks(config, runs):
-        print(line)
 
 
 def budget(text: str | None) -> float | None:

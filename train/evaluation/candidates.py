@@ -18,9 +18,9 @@ from fer_hub.relabel import Relabelled, maps_in, together
 from fer_hub.types import ModelError
 from fer_hub.views import count_views
 
-from .. import finished
+from .. import finished, leaks
 from ..calibrate import Calibration
-from ..card_data import CHALLENGE, names_of
+from ..card_data import names_of
 from ..data import Data, Split
 from ..metrics import Floats
 
@@ -112,7 +112,8 @@ def load(
 def place_of(source: str) -> str:
     """Where a model is loaded from: of a run's folder its model, anything else as it is."""
     folder = Path(source)
-    return str(finished.model_folder(folder)) if (folder / "model").is_dir() else source
+    of_a_run = (folder / "model").is_dir() or (folder / "result.json").is_file()
+    return str(finished.model_folder(folder)) if of_a_run else source
 
 
 def _title(source: str, model: Classifier, views: str) -> str:
@@ -234,18 +235,8 @@ def known_rows(found: Sequence[Candidate], splits: Data, protocol: str) -> list[
     """Sentences on networks that may have learned from rows of any split but train: none where all is well."""
     sentences = []
     for network in (network for each in found for network in members(each.classifier)):
-        name, fer = names_of(network.info.path, None).title, network.info.fer
-        trained, dataset = fer.get("protocol"), fer.get("dataset")
-        same = trained == protocol or {trained, protocol} <= set(CHALLENGE)
-        if trained is None:
-            sentences.append(f"{name} does not say which rows it was trained on: these may be among them.")
-        elif not same and _family(dataset) == _family(splits.dataset):
-            sentences.append(f"{name} was trained under {trained}, not {protocol}: it knows some of these rows.")
-        elif trained == protocol == "as-given" and result_of(network).get("data") != splits.digest:
-            sentences.append(f"{name} was trained on a data set as it was given: these rows may be among its own.")
+        trained = {name: network.info.fer.get(name) for name in ("protocol", "dataset")}
+        known = leaks.knows(trained | {"data": result_of(network).get("data")}, splits, protocol)
+        if known:
+            sentences.append(f"{names_of(network.info.path, None).title} {known}")
     return list(dict.fromkeys(sentences))
-
-
-def _family(dataset: str | None) -> str | None:
-    """FERPlus labels the images of FER2013 anew."""
-    return "fer2013" if dataset == "ferplus" else dataset
