@@ -11,6 +11,7 @@ from records_made_up import keep, result_of
 
 from train import cards, leaderboard, records
 from train.__main__ import main
+from train.config import different
 from train.presets import Run, expand
 from train.run_folder import write_json
 
@@ -131,8 +132,8 @@ def test_a_record_of_another_config_is_kept_until_it_is_to_be_replaced(
 def test_a_field_of_later_days_makes_no_other_config(tmp_path: Path) -> None:
     config = result_of(expand(GRID, tmp_path)[0])["config"]
     older = {name: value for name, value in config.items() if name not in ("targets", "teacher", "sam", "camera")}
-    assert records.different(config, older) == []
-    assert records.different(config | {"camera": 0.5}, older) == ["camera"]
+    assert different(config, older) == []
+    assert different(config | {"camera": 0.5}, older) == ["camera"]
 
 
 def test_two_runs_cannot_have_one_name(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:

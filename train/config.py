@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -230,11 +231,22 @@ def weights_name(path: Path | None) -> str | None:
 
 def completed(saved: Mapping[str, Any]) -> dict[str, Any]:
     """A saved config with every field: one of later days had its default then."""
-    defaults: dict[str, Any] = json.loads(json.dumps(to_json(RunConfig(Path()))))
-    return defaults | dict(saved)
+    return _defaults() | dict(saved)
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps(to_json(RunConfig(Path()))))
+    return values
+
+
+def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of the fields in which two saved configs differ."""
+    full = [completed(values) for values in (one, other)]
+    return [name for name in dict.fromkeys([*full[0], *full[1]]) if full[0].get(name) != full[1].get(name)]
 
 
 def differing(config: RunConfig, saved: Mapping[str, Any]) -> list[str]:
     """Names of the fields in which a config differs from a saved one."""
-    now, then = json.loads(json.dumps(to_json(config))), completed(saved)
-    return [f.name for f in fields(config) if f.name in now and now[f.name] != then[f.name]]
+    now = json.loads(json.dumps(to_json(config)))
+    return [name for name in different(now, saved) if name in now]

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .config import RunConfig, completed
+from .config import completed
 from .presets import Preset, expand
-from .recipes import LENGTH, PLAIN, RECIPES, recipes_of
+from .recipes import RECIPES, changed, recipes_of
 
 OTHERS = ("teacher", "camera", "init_share")
 """Fields that belong to no recipe, and are said where they are used."""
-HOW = tuple(field for field in (*PLAIN, "plateau_factor", "plateau_patience") if field not in LENGTH)
 
 
 def unlike(name: str, given: Preset, config: Mapping[str, Any]) -> list[str]:
@@ -27,29 +26,20 @@ def unlike(name: str, given: Preset, config: Mapping[str, Any]) -> list[str]:
 
 
 def recipe_of(own: str, config: Mapping[str, Any]) -> list[str]:
-    """Which recipe a run followed, if not this one, or in what it differs from the nearest; and what is in none."""
-    names = recipes_of(dict(config))
-    changes = {name: changed(name, config) for name in RECIPES}
-    nearest = own if own in names else (names or sorted(RECIPES, key=lambda name: len(changes[name])))[0]
+    """Which recipe a run followed, if not this one, or in what it differs from the nearest; and what is in none.
+
+    `config` is complete.
+    """
+    fewest = min(RECIPES, key=lambda name: len(changed(name, config)))
+    nearest = own if own in recipes_of(config) else fewest
     words = [f"recipe {nearest}"] if nearest != own else []
-    if changes[nearest]:
-        words = [f"recipe {nearest} with {', '.join(changes[nearest])}"]
-    config = completed(config)
+    changes = [f"{f} {v:g}" if isinstance(v, float) else f"{f} {v}" for f, v in changed(nearest, config).items()]
+    if changes:
+        words = [f"recipe {nearest} with {', '.join(changes)}"]
     shown = [f"{field.replace('_', ' ')} {_plain(config[field])}" for field in OTHERS if config[field]]
     if config["teacher"]:
         shown[0] += f" (share {config['teacher_share']:g}, temperature {config['teacher_temperature']:g})"
     return words + shown
-
-
-def changed(name: str, config: Mapping[str, Any]) -> list[str]:
-    """The fields of a saved config, with their values, that are not as a recipe has them, its length aside."""
-    usual = {field: getattr(RunConfig, field) for field in HOW} | RECIPES[name]
-    own = {field: completed(config)[field] for field in HOW}
-    return [
-        f"{field} {value:g}" if isinstance(value, float) else f"{field} {value}"
-        for field, value in own.items()
-        if value != usual[field]
-    ]
 
 
 def _plain(value: Any) -> str:

@@ -82,6 +82,11 @@ def references() -> dict[str, Any]:
     return values
 
 
+def same_images(name: str) -> bool:
+    """Whether a report's test images are those of its preset, so that a difference says something."""
+    return bool(references()[name].get("same_images", True))
+
+
 def value(result: Mapping[str, Any], key: str) -> float | None:
     """A figure of a result: a path into its test scores (`external.…`: of the external set), or a derived one.
 

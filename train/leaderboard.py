@@ -20,7 +20,7 @@ from . import records
 from .cards import TEMPLATES, render
 from .config import completed
 from .deviations import begun_with, unlike
-from .layouts import LAYOUTS, Layout, difference, references, value
+from .layouts import LAYOUTS, Layout, difference, references, same_images, value
 from .presets import PRESETS, Preset, expand, preset
 from .run_folder import RESULT, is_trial, write_bytes
 
@@ -111,15 +111,18 @@ def _is_of(config: Mapping[str, Any], axes: Mapping[str, Any]) -> bool:
 
 
 def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: dict[str, Any] | None) -> dict[str, Any]:
-    beside = references()[name]
-    report = next((r for r in beside["rows"] if _is_of(axes, r["run"])), None)
-    alike = beside.get("same_images", True)
+    alike = same_images(name)
+    report = next((r for r in references()[name]["rows"] if r["run"].items() <= axes.items()), None)
     config = completed(result["config"]) if result else {}
     figures = {}
     for key in LAYOUTS[name].figures:
         own = value(result, key) if result else None
         other = report["figures"].get(key) if report else None
-        figures[key] = {"value": own, "report": other, "difference": difference(own, other) if alike else None}
+        figures[key] = {
+            "value": own,
+            "report": other,
+            "difference": difference(own, other) if alike else None,
+        }
     return {
         "axes": dict(axes),
         "table": report["table"] if report else None,

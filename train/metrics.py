@@ -14,6 +14,8 @@ from fer_hub.classifier import softmax
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
+Z_95 = 1.96
+"""Standard deviations, either way, of a 95 % interval."""
 BINS, RESAMPLES = 15, 2000
 EPOCH_FIGURES: tuple[str, ...] = (
     "accuracy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .config import RunConfig, completed
@@ -114,13 +115,16 @@ def recipe(name: str) -> dict[str, Any]:
     return RECIPES[name]
 
 
-def recipes_of(config: dict[str, Any]) -> tuple[str, ...]:
+HOW = tuple(field for field in (*PLAIN, "plateau_factor", "plateau_patience") if field not in LENGTH)
+"""Fields in which recipes differ, their length aside."""
+
+
+def changed(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of HOW, with their values, in which a saved config is not as a recipe has them."""
+    own, wanted = completed(config), {field: getattr(RunConfig, field) for field in HOW} | RECIPES[name]
+    return {field: own[field] for field in HOW if own[field] != wanted[field]}
+
+
+def recipes_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The recipes that a saved config follows, its length aside; none: its fields were changed."""
-    defaults = {name: getattr(RunConfig, name) for name in (*PLAIN, "plateau_factor", "plateau_patience")}
-    how = [name for name in defaults if name not in LENGTH]
-    own, found = completed(config), []
-    for name, values in RECIPES.items():
-        wanted = defaults | values
-        if all(own[key] == wanted[key] for key in how):
-            found.append(name)
-    return tuple(found)
+    return tuple(name for name in RECIPES if not changed(name, config))

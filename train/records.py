@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import tyro
 
 from .cards import TEMPLATES
-from .config import completed
+from .config import different
 from .finished import METRICS
 from .presets import PRESETS
 from .run_folder import CONFIG, RESULT, write_bytes
@@ -150,9 +150,3 @@ def _check(config: RecordConfig, found: Sequence[Found]) -> None:
                 f"{each.target} is the record of a run with other values for {', '.join(names)}. "
                 "Give another --name, or --replace."
             )
-
-
-def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Names of the fields in which two saved configs differ."""
-    full = [completed(values) for values in (one, other)]
-    return [name for name in dict.fromkeys([*full[0], *full[1]]) if full[0].get(name) != full[1].get(name)]

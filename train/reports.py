@@ -15,14 +15,14 @@ from fer_hub.hub import ZOO, zoo_models
 from . import anchors, cards, leaderboard, tried
 from .cards import TEMPLATES
 from .data import PROTOCOLS
-from .layouts import LAYOUTS, difference, references
+from .layouts import LAYOUTS, difference, references, same_images
+from .metrics import Z_95
 from .presets import PRESETS, expand
 from .rows import USAGES
 from .run_folder import write_bytes
 from .splits import KAGGLE_TRAIN
 
 REPORTS, PAGE = TEMPLATES / "reports.toml", TEMPLATES / "reports.md"
-Z_95 = 1.96
 
 
 def report() -> None:
@@ -184,11 +184,6 @@ def beside(name: str, rows: Sequence[dict[str, Any]], axes: Mapping[str, Any]) -
     return {"ours": best, "report": other, "difference": found}
 
 
-def same_images(name: str) -> bool:
-    """Whether a report's test images are those of its preset, so that a difference says something."""
-    return bool(references()[name].get("same_images", True))
-
-
 def singles(name: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every figure of a single run that the report gives, and that of our best run like it.
 
@@ -200,11 +195,10 @@ def singles(name: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for key, figure in reference["figures"].items():
             if key in AVERAGES or key.startswith("external."):
                 continue
-            own = ours["figures"][key]["value"] if ours else None
+            cell = ours["figures"][key] if ours else {"value": None, "difference": None}
             found.append(
                 {"called": leaderboard.called(reference["run"]), "key": key, "heading": LAYOUTS[name].figures[key]}
-                | {"report": figure, "ours": own}
-                | {"difference": difference(own, figure) if same_images(name) else None}
+                | {"report": figure, "ours": cell["value"], "difference": cell["difference"]}
             )
     return found
 

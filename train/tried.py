@@ -14,14 +14,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from . import cards, records
-from .config import completed
-from .metrics import unpacked
+from .config import completed, different
+from .metrics import Z_95, unpacked
 from .run_folder import RESULT, write_bytes
 from .trials import BASE, TRIALS
 
 PAGE, PICTURE, LOCK = "tried.md", "tried.png", "tried.lock"
 FIGURES = ("accuracy", "macro_f1", "nll", "ece")
-Z_95 = 1.96
 ROWS = ("protocol", "data", "limit", "on_missing")
 """Fields by which the validation split has other rows."""
 UNSEEN = ("test", "external")
@@ -74,7 +73,6 @@ def groups_of(results: Results) -> list[dict[str, Any]]:
     Returns:
         For each base name, base (its row as of `mean_of`; None: not recorded), rows (as of `compared`), verdicts
         {better, worse, inside the noise: names of trials}.
-
 
     Raises:
         ValueError: A record has scores of a test split, a name that says nothing, or differs from its other seeds.
@@ -173,8 +171,8 @@ def _hits(results: Sequence[Mapping[str, Any]], n: int) -> NDArray[np.float64] |
 
 
 def differing(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Fields in which two complete configs differ, their seed aside."""
-    return [name for name in {**config, **other} if name != "seed" and config.get(name) != other.get(name)]
+    """Fields in which two configs differ, their seed aside."""
+    return [name for name in different(config, other) if name != "seed"]
 
 
 def compared(row: dict[str, Any], base: dict[str, Any] | None) -> dict[str, Any]:
