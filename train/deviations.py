@@ -10,6 +10,9 @@ from .config import completed
 from .presets import Preset, expand
 from .recipes import RECIPES, changed, recipes_of
 
+VOTED = {"votes": "FERPlus' votes in place of the labels", "both": "FERPlus' votes beside the labels"}
+"""Said of runs that learnt from more than the labels, which is all that the reports did; by RunConfig.targets."""
+
 OTHERS = ("teacher", "camera", "init_share")
 """Fields that belong to no recipe, and are said where they are used."""
 
@@ -17,8 +20,9 @@ OTHERS = ("teacher", "camera", "init_share")
 def unlike(name: str, given: Preset, config: Mapping[str, Any]) -> list[str]:
     """In what a run was not as its preset is with the report's own recipe: such a difference is not the network's."""
     usual, config = expand(name, Path(name))[0].config, completed(config)
-    fields = [field for field in (*given.fields, "epochs", "limit", "targets") if field not in given.axes]
+    fields = [field for field in (*given.fields, "epochs", "limit") if field not in given.axes]
     found = [f"{field} {config[field]}" for field in fields if config[field] != getattr(usual, field)]
+    found += [VOTED[config["targets"]]] if config["targets"] in VOTED else []
     found += recipe_of(given.recipe, config)
     if given.from_imagenet and begun_with(config) == "random":
         found.append("random initial weights")
