@@ -13,12 +13,12 @@ from . import cards, leaks, records
 from .cards import TEMPLATES
 from .config import completed
 from .data import PROTOCOLS
+from .deviations import LEARNED
 from .leaderboard import BOARDS
 from .run_folder import write_bytes
 
 ANCHORS, PAGE, PICTURE = TEMPLATES / "anchors.toml", TEMPLATES / "records.md", BOARDS / "records.png"
 KINDS = ("single", "ensemble")
-LEARNED = {"votes": ("learned from FERPlus' votes",), "both": ("learned from labels and FERPlus' votes",)}
 HERE, THERE = "#0072B2", "#BBBBBB"
 
 

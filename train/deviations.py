@@ -10,8 +10,8 @@ from .config import completed
 from .presets import Preset, expand
 from .recipes import RECIPES, changed, recipes_of
 
-VOTED = {"votes": "FERPlus' votes in place of the labels", "both": "FERPlus' votes beside the labels"}
-"""Said of runs that learnt from more than the labels, which is all that the reports did; by RunConfig.targets."""
+LEARNED = {"votes": ("learned from FERPlus' votes",), "both": ("learned from labels and FERPlus' votes",)}
+"""Said of runs that learned from more than the labels, which is all that the reports did; by RunConfig.targets."""
 
 OTHERS = ("teacher", "camera", "init_share")
 """Fields that belong to no recipe, and are said where they are used."""
@@ -22,7 +22,7 @@ def unlike(name: str, given: Preset, config: Mapping[str, Any]) -> list[str]:
     usual, config = expand(name, Path(name))[0].config, completed(config)
     fields = [field for field in (*given.fields, "epochs", "limit") if field not in given.axes]
     found = [f"{field} {config[field]}" for field in fields if config[field] != getattr(usual, field)]
-    found += [VOTED[config["targets"]]] if config["targets"] in VOTED else []
+    found += LEARNED.get(config["targets"], ())
     found += recipe_of(given.recipe, config)
     if given.from_imagenet and begun_with(config) == "random":
         found.append("random initial weights")
