@@ -99,3 +99,57 @@ def test_a_class_without_rows_leaves_the_calibration_finite() -> None:
 def test_a_result_gives_its_calibration_back(found: Calibration) -> None:
     assert calibrate.of_result({"temperature": found.temperature, "calibration": found.to_json()}) == found
     assert calibrate.of_result({"temperature": 1.3}) == Calibration(1.3)
+
+
+def rare(rows: int = 20_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Honest logits of labels of which the last is rare, the labels, and their frequencies."""
+    logits, _ = honest(rows, seed=3)
+    logits[:, 6] -= 5
+    rng = np.random.default_rng(4)
+    labels = (softmax(logits).cumsum(1) < rng.random((rows, 1))).sum(1).clip(0, 6)
+    return logits, labels, np.bincount(labels, minlength=7).astype(float)
+
+
+def recall_of_the_rare(found: Calibration, logits: np.ndarray, labels: np.ndarray) -> float:
+    return float((found.apply(logits)[labels == 6].argmax(1) == 6).mean())
+
+
+@pytest.mark.parametrize("scale", [(), SCALE])
+def test_balancing_raises_the_recall_of_the_rare_label_within_what_it_may_cost(scale: tuple[float, ...]) -> None:
+    logits, labels, frequencies = rare()
+    before = Calibration(1.0, scale, BIAS if scale else ())
+    given = before.undo(logits)
+    found, share = calibrate.balanced(before, given, labels, frequencies, 0.02)
+    assert 0 < share <= 1
+    scores = [score(c.apply(given), labels, NAMES) for c in (before, found)]
+    assert scores[0]["accuracy"] - 0.02 <= scores[1]["accuracy"] < scores[0]["accuracy"]
+    assert scores[1]["balanced_accuracy"] > scores[0]["balanced_accuracy"]
+    assert recall_of_the_rare(found, given, labels) > recall_of_the_rare(before, given, labels) + 0.1
+    np.testing.assert_allclose(found.undo(found.apply(given)), given, atol=1e-9)
+    moved = np.array(found.bias) - np.array(before.bias or [0.0] * 7)
+    log_prior = np.log(frequencies / frequencies.sum())
+    np.testing.assert_allclose(moved, -share * (log_prior - log_prior.mean()), atol=1e-5)
+
+
+def test_the_largest_share_is_taken_that_costs_no_more() -> None:
+    logits, labels, frequencies = rare(3000)
+    shares = [
+        calibrate.balanced(Calibration(), logits, labels, frequencies, cost)[1] for cost in (0.001, 0.005, 0.02, 0.99)
+    ]
+    assert shares == sorted(shares)
+    assert shares[0] < shares[2] < shares[3] == 1.0
+
+
+def test_where_any_balancing_costs_too_much_the_calibration_stays() -> None:
+    logits = np.array([[1.0, 0.9]] * 200)
+    labels = np.zeros(200, dtype=np.int64)
+    found, share = calibrate.balanced(Calibration(2.0), logits, labels, np.array([190.0, 10.0]), 0.004)
+    assert (found, share) == (Calibration(2.0), 0.0)
+
+
+def test_a_label_without_training_rows_counts_as_the_rarest_one() -> None:
+    logits, labels, frequencies = rare(2000)
+    frequencies[5] = 0
+    found, share = calibrate.balanced(Calibration(), logits, labels, frequencies, 0.5)
+    assert share > 0
+    assert found.bias[5] == found.bias[6] == max(found.bias)

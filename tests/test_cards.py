@@ -327,6 +327,24 @@ def test_the_results_are_those_of_the_result_file(folder: Path) -> None:
     assert f"calibrated (temperature {result['temperature']})" in text
 
 
+def test_balanced_labels_are_said_with_what_they_cost(folder: Path) -> None:
+    assert "were balanced" not in cards.model_card(folder)
+    before = {"accuracy": 0.5123, "balanced_accuracy": 0.3, "macro_f1": 0.3}
+
+    def balance(result: dict[str, Any]) -> None:
+        result["config"]["balance"] = 0.01
+        result["balance"] = {"share": 0.35, "before": before}
+
+    result = read(change(folder, "result", balance))
+    text = section(cards.model_card(folder), "Results")
+    accuracy, recall = (f"{100 * result['validation'][name]:.2f}" for name in ("accuracy", "balanced_accuracy"))
+    assert "fell by 0.35 of the logarithm" in text
+    assert "cost no more than 1.00 points of accuracy" in text
+    assert f"the accuracy went from 51.23 % to {accuracy} %, the balanced accuracy from 30.00 % to {recall} %" in text
+    plain = 100 * result["uncalibrated"]["test"]["accuracy"]
+    assert f"| accuracy, % | {plain:.2f} | {100 * result['test']['accuracy']:.2f} |" in text
+
+
 def test_an_area_that_is_undefined_is_a_dash(folder: Path) -> None:
     card = cards.model_card(change(folder, "result", lambda r: r["test"]["per_class"]["sad"].update(roc_auc=None)))
     assert re.search(r"^\| sad \|.*\| – \|$", card, re.MULTILINE)

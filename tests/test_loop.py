@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -513,6 +514,39 @@ def test_the_initial_weights_keep_their_share(tmp_path: Path, toy_csv: Path, toy
         wanted = 0.4 * weight + 0.6 * initial[name].to(weight) if weight.is_floating_point() else weight
         torch.testing.assert_close(kept[name].to(wanted), wanted, rtol=1e-3, atol=1e-4)
     assert any(not torch.equal(weight, initial[name].to(weight)) for name, weight in best.items())
+
+
+def test_balanced_labels_are_in_the_last_layer_and_in_the_result(tmp_path: Path) -> None:
+    rows = [row for i, row in enumerate(toy_rows()) if row[0] != 1 or i % 3 == 0]
+    uneven = write_csv(tmp_path / "fer2013.csv", rows)
+    plain = loop.train(toy_config(tmp_path / "plain", uneven))
+    result = loop.train(toy_config(tmp_path / "balanced", uneven, balance=0.9))
+    assert "balance" not in plain
+    assert result["balance"]["share"] == 1
+    assert result["balance"]["before"] == {name: plain["validation"][name] for name in result["balance"]["before"]}
+    assert result["uncalibrated"] == plain["uncalibrated"]
+    files = [load_file(tmp_path / name / "model/model.safetensors") for name in ("plain", "balanced")]
+    torch.testing.assert_close(files[0]["fc.weight"], files[1]["fc.weight"])
+    offsets = [np.array(r["calibration"]["bias"] or [0.0] * 7) for r in (plain, result)]
+    moved = (files[1]["fc.bias"] - files[0]["fc.bias"]).numpy()
+    np.testing.assert_allclose(moved, offsets[1] - offsets[0], atol=1e-5)
+    assert np.abs(moved).max() > 0.05
+
+
+def test_a_head_without_offsets_cannot_be_balanced(
+    tmp_path: Path, toy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = toy_config(tmp_path / "run", toy_csv, backbone="timm:test_byobnet", balance=0.01)
+    network_with = network.make_model
+
+    def headless(*args: Any) -> Any:
+        model, report = network_with(*args)
+        model.head.fc = torch.nn.Linear(model.num_features, 7, bias=False)
+        return model, report
+
+    monkeypatch.setattr(network, "make_model", headless)
+    with pytest.raises(ValueError, match=r"--balance 0\.01 .* timm:test_byobnet has none"):
+        loop.train(config)
 
 
 def test_no_share_of_weights_that_are_not_there(tmp_path: Path, toy_csv: Path, toy_model: Path) -> None:

@@ -204,7 +204,7 @@ def test_two_records_of_one_column_are_named_apart(tmp_path: Path, out: Path) ->
 def test_a_record_of_an_older_version_has_its_row(tmp_path: Path, out: Path) -> None:
     run = expand("imbalance-grid-aligned", tmp_path)[0]
     result = result_of(run, pretrained=True)
-    for name in ("targets", "on_missing", "teacher", "sam", "camera", "first_size", "init_share"):
+    for name in ("targets", "on_missing", "teacher", "sam", "camera", "first_size", "init_share", "balance"):
         del result["config"][name]
     keep(out, "imbalance-grid-aligned", run.slug, result)
     row = leaderboard.recorded_rows("imbalance-grid-aligned", out)[0]

@@ -7,7 +7,7 @@ own. Both: Guo et al. 2017, arXiv:1706.04599.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from .metrics import Floats, Ints
 
 FOLDS, ROWS = 5, 100
 """Folds of the comparison of methods; with fewer rows than this there is none, and one temperature is fitted."""
+SHARES = tuple(round(0.05 * step, 2) for step in range(21))
+"""Parts of the log frequencies that `balanced` tries."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,19 @@ class Calibration:
 
     def apply(self, logits: Floats) -> NDArray[np.float64]:
         """N×C calibrated logits of N×C logits."""
-        found = logits.astype(np.float64) / self.temperature
-        return found * np.array(self.scale) + np.array(self.bias) if self.scale else found
+        return logits.astype(np.float64) / self.temperature * self._factors + self._offsets
 
     def undo(self, logits: Floats) -> NDArray[np.float64]:
         """N×C logits as they were before `apply`."""
-        found = logits.astype(np.float64)
-        return ((found - np.array(self.bias)) / np.array(self.scale) if self.scale else found) * self.temperature
+        return (logits.astype(np.float64) - self._offsets) / self._factors * self.temperature
+
+    @property
+    def _factors(self) -> NDArray[np.float64]:
+        return np.array(self.scale or 1.0)
+
+    @property
+    def _offsets(self) -> NDArray[np.float64]:
+        return np.array(self.bias or 0.0)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Calibration:
@@ -109,6 +117,37 @@ def fit(logits: Floats, labels: Ints, methods: tuple[str, ...] = tuple(METHODS))
     rows = {name: _held_out(logits, labels, METHODS[name]) for name in compared}
     best = min(rows, key=lambda name: rows[name]["nll"], default=methods[0])
     return METHODS[best](logits, labels), rows
+
+
+def balanced(
+    found: Calibration, logits: Floats, labels: Ints, frequencies: Floats, cost: float
+) -> tuple[Calibration, float]:
+    """Offsets that favour rare labels, as far as the accuracy allows: z → z - share · log(frequency).
+
+    Logit adjustment after training (Menon et al. 2021, arXiv:2007.07314): of calibrated logits, a share of 0 has the
+    best accuracy to be expected, a share of 1 the best balanced accuracy.
+
+    Args:
+        found: The calibration; its offsets are added to.
+        logits: N×C of the validation split, not calibrated.
+        labels: N true indices.
+        frequencies: C counts of the labels, or shares; an absent label counts as the rarest one there is.
+        cost: How much accuracy on these rows may be lost, as a share of them.
+
+    Returns:
+        The calibration with the offsets, and the largest share of SHARES that costs no more.
+    """
+    log_prior = np.log(frequencies / frequencies.sum(), where=frequencies > 0, out=np.zeros(len(frequencies)))
+    log_prior = np.where(frequencies > 0, log_prior, log_prior.min())
+    calibrated = found.apply(logits)
+
+    def right(share: float) -> int:
+        return int(((calibrated - share * log_prior).argmax(1) == labels).sum())
+
+    least = right(0.0) - int(cost * len(labels))
+    share = max(share for share in SHARES if right(share) >= least)
+    offsets = np.array(found.bias or [0.0] * len(log_prior)) - share * (log_prior - log_prior.mean())
+    return replace(found, bias=tuple(offsets.round(6).tolist())) if share else found, share
 
 
 def _held_out(logits: Floats, labels: Ints, method: Callable[[Floats, Ints], Calibration]) -> dict[str, float]:

@@ -117,6 +117,10 @@ class RunConfig:
     """Stop after so many epochs in a row without a better epoch; 0: run all of them."""
     choose_by: Literal["accuracy", "macro_f1", "nll"] = "accuracy"
     """The figure of the validation split by which an epoch is better."""
+    balance: float = 0.0
+    """Share of the validation accuracy that may be given up for the recall of rare labels, e.g. 0.01: at the end the
+    head's offsets fall by as large a part of each label's log frequency as costs no more (logit adjustment after
+    training, Menon et al. 2021, arXiv:2007.07314); 0: off."""
     clip: float = 1.0
     """Largest gradient norm; 0: off."""
     sam: float = 0.0
@@ -193,6 +197,7 @@ def out_of_range(config: RunConfig) -> list[str]:
         "limit": 1,
     }
     share = ("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate", "zoom", "shift", "init_share")
+    share += ("balance",)
     wrong = [name for name, least in at_least.items() if not _fits(config, name, least, math.inf)]
     wrong += [name for name in share if not _fits(config, name, 0, 1)]
     wrong += [name for name in ("flip", "erase", "camera", "teacher_share") if not 0 <= getattr(config, name) <= 1]

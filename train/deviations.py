@@ -13,7 +13,7 @@ from .recipes import RECIPES, changed, recipes_of
 LEARNED = {"votes": ("learned from FERPlus' votes",), "both": ("learned from labels and FERPlus' votes",)}
 """Said of runs that learned from more than the labels, which is all that the reports did; by RunConfig.targets."""
 
-OTHERS = ("teacher", "camera", "init_share")
+OTHERS = ("teacher", "camera", "init_share", "balance")
 """Fields that belong to no recipe, and are said where they are used."""
 
 

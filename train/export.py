@@ -85,9 +85,13 @@ def _stored(weight: Tensor) -> Tensor:
 
 def foldable(model: nn.Module) -> tuple[str, ...]:
     """Names of the methods of calibration that the last layer can take up; a temperature can also be kept beside it."""
+    return ("temperature", "vector scaling") if takes_offsets(model) else ("temperature",)
+
+
+def takes_offsets(model: nn.Module) -> bool:
+    """Whether the last layer is one linear layer with an offset for each label."""
     head = model.get_classifier()  # type: ignore[operator]
-    takes_offsets = isinstance(head, nn.Linear) and head.bias is not None
-    return ("temperature", "vector scaling") if takes_offsets else ("temperature",)
+    return isinstance(head, nn.Linear) and head.bias is not None
 
 
 def fold(model: nn.Module, found: Calibration) -> bool:

@@ -6,20 +6,38 @@ import platform
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import timm
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from torch import nn
 
 from fer_hub.backbones import head_weights
 from fer_hub.classifier import softmax
 
 from . import calibrate, export, figures, metrics, network, pictures, run_folder
-from .config import to_json
+from .config import RunConfig, to_json
 from .data import Split
 
 if TYPE_CHECKING:
     from .loop import Trainer
+
+BALANCED = ("accuracy", "balanced_accuracy", "macro_f1")
+"""Figures of the validation split that are kept as they were before the labels were balanced."""
+
+
+def check(config: RunConfig, model: nn.Module) -> None:
+    """Whether the end of the run can be as the config wants it, asked at its beginning.
+
+    Raises:
+        ValueError: The labels shall be balanced, and the last layer has no offsets.
+    """
+    if config.balance and not export.takes_offsets(model):
+        raise ValueError(
+            f"--balance {config.balance} moves the offsets of a linear last layer, and {config.backbone} has none. "
+            "Leave --balance out."
+        )
 
 
 def finish(trainer: Trainer) -> dict[str, Any]:
@@ -38,7 +56,8 @@ def finish(trainer: Trainer) -> dict[str, Any]:
     logits = {name: _logits(trainer, split) for name, split in scored_splits(trainer).items()}
     model = model.float().cpu()
     found, compared = calibrate.fit(logits["validation"], splits.validation.labels, export.foldable(model))
-    result = _result(trainer, logits, found)
+    found, balance = _balanced(trainer, logits["validation"], found)
+    result = _result(trainer, logits, found) | balance
     folded = export.fold(model, found)
     result["calibration"] = export.calibration(found, folded)["calibration"] | {"compared": compared}
     figures.draw_run(out, run_folder.read_epochs(out), result["best_epoch"])
@@ -59,6 +78,19 @@ def scored_splits(trainer: Trainer) -> dict[str, Split]:
         return {"validation": splits.validation}
     found = {"validation": splits.validation, "test": splits.test}
     return found | ({"external": splits.external} if splits.external is not None else {})
+
+
+def _balanced(
+    trainer: Trainer, logits: metrics.Floats, found: calibrate.Calibration
+) -> tuple[calibrate.Calibration, dict[str, Any]]:
+    """The calibration with offsets for the rare labels, if any are wanted, and what the result says of them."""
+    if not trainer.config.balance:
+        return found, {}
+    splits = trainer.splits
+    frequencies = np.bincount(splits.train.labels, minlength=len(splits.labels)).astype(np.float64)
+    offset, share = calibrate.balanced(found, logits, splits.validation.labels, frequencies, trainer.config.balance)
+    before = metrics.score(found.apply(logits), splits.validation.labels, splits.labels)
+    return offset, {"balance": {"share": share, "before": {name: before[name] for name in BALANCED}}}
 
 
 def _logits(trainer: Trainer, split: Split) -> metrics.Floats:

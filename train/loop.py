@@ -20,7 +20,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from . import augment, emissions, finish, metrics, network, run_folder, sam, start, teacher
+from . import augment, emissions, finish, memory, metrics, network, run_folder, sam, start, teacher
 from .batches import Batches
 from .config import RunConfig, to_json
 from .data import Data
@@ -65,6 +65,7 @@ class Trainer:
         config, accelerator, splits = self.config, self.accelerator, self.splits
         torch.manual_seed(config.seed)
         model, self.init_report = network.make_model(config, len(splits.labels))
+        finish.check(config, model)
         if self.world > 1 and self.device.type == "cuda":
             model = convert_sync_batchnorm(model)  # statistics of the global batch, however many share it
         model = model.to(self.device, memory_format=torch.channels_last)
@@ -312,6 +313,8 @@ def train(config: RunConfig, splits: Data | None = None, deadline: float | None 
     if done is not None:
         return done
     torch.set_flush_denormal(True)  # numbers that fade to nothing are slow on a CPU
+    if accelerator.device.type == "cpu":
+        memory.keep()
     with accelerator.main_process_first():  # it decodes and writes, the others read
         splits = splits or start.load(config)
     teachers = teacher.described(config, splits)
