@@ -537,10 +537,10 @@ def test_a_head_without_offsets_cannot_be_balanced(
     tmp_path: Path, toy_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = toy_config(tmp_path / "run", toy_csv, backbone="timm:test_byobnet", balance=0.01)
-    network_with = network.make_model
+    make_model = network.make_model
 
     def headless(*args: Any) -> Any:
-        model, report = network_with(*args)
+        model, report = make_model(*args)
         model.head.fc = torch.nn.Linear(model.num_features, 7, bias=False)
         return model, report
 

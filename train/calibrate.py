@@ -120,7 +120,7 @@ def fit(logits: Floats, labels: Ints, methods: tuple[str, ...] = tuple(METHODS))
 
 
 def balanced(
-    found: Calibration, logits: Floats, labels: Ints, frequencies: Floats, cost: float
+    found: Calibration, logits: Floats, labels: Ints, frequencies: Floats | Ints, cost: float
 ) -> tuple[Calibration, float]:
     """Offsets that favour rare labels, as far as the accuracy allows: z → z - share · log(frequency).
 

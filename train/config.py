@@ -196,8 +196,10 @@ def out_of_range(config: RunConfig) -> list[str]:
         "image_size": 16,
         "limit": 1,
     }
-    share = ("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate", "zoom", "shift", "init_share")
-    share += ("balance",)
+    share = (
+        *("label_smoothing", "ema", "warmup", "drop_rate", "drop_path_rate"),
+        *("zoom", "shift", "init_share", "balance"),
+    )
     wrong = [name for name, least in at_least.items() if not _fits(config, name, least, math.inf)]
     wrong += [name for name in share if not _fits(config, name, 0, 1)]
     wrong += [name for name in ("flip", "erase", "camera", "teacher_share") if not 0 <= getattr(config, name) <= 1]

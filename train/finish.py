@@ -6,7 +6,6 @@ import platform
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import timm
 import torch
 from accelerate import Accelerator
@@ -87,8 +86,8 @@ def _balanced(
     if not trainer.config.balance:
         return found, {}
     splits = trainer.splits
-    frequencies = np.bincount(splits.train.labels, minlength=len(splits.labels)).astype(np.float64)
-    offset, share = calibrate.balanced(found, logits, splits.validation.labels, frequencies, trainer.config.balance)
+    counts = splits.train.counts(len(splits.labels))
+    offset, share = calibrate.balanced(found, logits, splits.validation.labels, counts, trainer.config.balance)
     before = metrics.score(found.apply(logits), splits.validation.labels, splits.labels)
     return offset, {"balance": {"share": share, "before": {name: before[name] for name in BALANCED}}}
 
