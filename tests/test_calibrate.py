@@ -95,7 +95,7 @@ def test_a_class_without_rows_leaves_the_calibration_finite() -> None:
     assert np.isfinite([*found.scale, *found.bias]).all()
 
 
-@pytest.mark.parametrize("found", [Calibration(1.7), Calibration(1.0, SCALE, BIAS)])
+@pytest.mark.parametrize("found", [Calibration(1.7), Calibration(1.0, SCALE, BIAS, 0.3)])
 def test_a_result_gives_its_calibration_back(found: Calibration) -> None:
     assert calibrate.of_result({"temperature": found.temperature, "calibration": found.to_json()}) == found
     assert calibrate.of_result({"temperature": 1.3}) == Calibration(1.3)
@@ -119,8 +119,9 @@ def test_balancing_raises_the_recall_of_the_rare_label_within_what_it_may_cost(s
     logits, labels, frequencies = rare()
     before = Calibration(1.0, scale, BIAS if scale else ())
     given = before.undo(logits)
-    found, share = calibrate.balanced(before, given, labels, frequencies, 0.02)
-    assert 0 < share <= 1
+    found = calibrate.balanced(before, given, labels, frequencies, 0.02)
+    assert 0 < found.balance <= 1
+    assert found.words == f"{before.words}, labels balanced"
     scores = [score(c.apply(given), labels, NAMES) for c in (before, found)]
     assert scores[0]["accuracy"] - 0.02 <= scores[1]["accuracy"] < scores[0]["accuracy"]
     assert scores[1]["balanced_accuracy"] > scores[0]["balanced_accuracy"]
@@ -128,14 +129,13 @@ def test_balancing_raises_the_recall_of_the_rare_label_within_what_it_may_cost(s
     np.testing.assert_allclose(found.undo(found.apply(given)), given, atol=1e-9)
     moved = np.array(found.bias) - np.array(before.bias or [0.0] * 7)
     log_prior = np.log(frequencies / frequencies.sum())
-    np.testing.assert_allclose(moved, -share * (log_prior - log_prior.mean()), atol=1e-5)
+    np.testing.assert_allclose(moved, -found.balance * (log_prior - log_prior.mean()), atol=1e-5)
 
 
 def test_the_largest_share_is_taken_that_costs_no_more() -> None:
     logits, labels, frequencies = rare(3000)
-    shares = [
-        calibrate.balanced(Calibration(), logits, labels, frequencies, cost)[1] for cost in (0.001, 0.005, 0.02, 0.99)
-    ]
+    costs = (0.001, 0.005, 0.02, 0.99)
+    shares = [calibrate.balanced(Calibration(), logits, labels, frequencies, cost).balance for cost in costs]
     assert shares == sorted(shares)
     assert shares[0] < shares[2] < shares[3] == 1.0
 
@@ -143,13 +143,14 @@ def test_the_largest_share_is_taken_that_costs_no_more() -> None:
 def test_where_any_balancing_costs_too_much_the_calibration_stays() -> None:
     logits = np.array([[1.0, 0.9]] * 200)
     labels = np.zeros(200, dtype=np.int64)
-    found, share = calibrate.balanced(Calibration(2.0), logits, labels, np.array([190.0, 10.0]), 0.004)
-    assert (found, share) == (Calibration(2.0), 0.0)
+    found = calibrate.balanced(Calibration(2.0), logits, labels, np.array([190.0, 10.0]), 0.004)
+    assert found == Calibration(2.0)
+    assert found.words == "temperature 2.00"
 
 
 def test_a_label_without_training_rows_counts_as_the_rarest_one() -> None:
     logits, labels, frequencies = rare(2000)
     frequencies[5] = 0
-    found, share = calibrate.balanced(Calibration(), logits, labels, frequencies, 0.5)
-    assert share > 0
+    found = calibrate.balanced(Calibration(), logits, labels, frequencies, 0.5)
+    assert found.balance > 0
     assert found.bias[5] == found.bias[6] == max(found.bias)

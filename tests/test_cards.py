@@ -111,7 +111,7 @@ def blocks(card: str, language: str) -> list[str]:
 
 
 def test_a_missing_value_is_an_error_not_a_gap() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="rows"):
+    with pytest.raises(jinja2.UndefinedError, match="groups"):
         cards.render("results.md.j2")
 
 
@@ -474,6 +474,13 @@ def test_the_runs_before_are_printed_first_and_leave_what_the_next_begins_with(f
         "Then, from the weights which that run left:",
     ]
     assert "10 minutes" in text
+
+
+def test_a_run_that_begins_with_a_model_of_the_zoo_names_it_and_the_runs_that_made_it(folder: Path) -> None:
+    parent = {name: cards.read_result(ZOO / "fer-lite0")[name] for name in ("config", "parent", "seconds")}
+    both = change(folder, "result", lambda r: (r.update(parent=parent), r["config"].update(init="fer-lite0")))
+    *_, before, last = (parsed(command) for command in blocks(section(cards.model_card(both), "Training"), "bash"))
+    assert (before.out, last.out, last.init) == (Path("runs/fer-lite0"), Path("runs/toy"), Path("fer-lite0"))
 
 
 # ── siblings ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fer_hub.hub import ZOO
 from train.config import PLACES, RunConfig, differing, to_json, weights_name
 
 OUT = Path("/secret/home/runs/a")
@@ -75,6 +76,11 @@ def test_the_record_holds_every_field_that_defines_the_run() -> None:
         (Path("/w/imagenet.safetensors"), "imagenet.safetensors"),
         (Path("/w/runs/first/model/model.safetensors"), "first/model"),
         (Path("model.safetensors"), "model.safetensors"),
+        (Path("/w/runs/first"), "first/model"),
+        (Path("/w/runs/first-0.5/model"), "first-0.5/model"),
+        (Path("fer-lite0"), "fer-lite0"),
+        (ZOO / "fer-lite0", "fer-lite0"),
+        (ZOO / "fer-lite0" / "model.safetensors", "fer-lite0"),
     ],
 )
 def test_initial_weights_are_named_without_their_place(path: Path | None, name: str | None) -> None:

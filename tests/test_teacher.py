@@ -293,6 +293,10 @@ def test_a_card_without_a_teacher_says_nothing_of_one(toy_model: Path) -> None:
     assert "sharpness" not in card
 
 
+OWN = {"protocol": "official", "dataset": "fer2013"}
+BEFORE = {"config": {"protocol": "random-80-20"}}
+
+
 @pytest.mark.parametrize(
     ("trained", "protocol", "said"),
     [
@@ -305,10 +309,17 @@ def test_a_card_without_a_teacher_says_nothing_of_one(toy_model: Path) -> None:
         ({"protocol": "as-given", "dataset": "fer2013", "data": "1"}, "as-given", None),
         ({"protocol": "as-given", "dataset": "fer2013", "data": "2"}, "as-given", "may be among its own"),
         ({}, "official", "does not say which rows"),
+        (OWN | {"parent": {"config": {"protocol": "ferplus"}}}, "official", None),
+        (OWN | {"parent": BEFORE}, "official", "began with the weights of a run that was trained under random-80-20"),
+        (OWN | {"parent": OWN | {"config": OWN, "parent": BEFORE}}, "official", "that began with the weights of a run"),
+        (OWN | {"parent": BEFORE | {"dataset": "another"}}, "official", None),
+        (OWN | {"teacher": [{"name": "t", "beware": None}]}, "official", None),
+        (OWN | {"teacher": [{"name": "t", "beware": "was nosy."}]}, "official", "learned from t, which was nosy."),
+        (OWN | {"dataset": "another", "teacher": [{"name": "t", "beware": "was nosy."}]}, "official", None),
     ],
 )
 def test_what_a_model_may_know_of_the_rows_that_are_scored(
-    trained: dict[str, str], protocol: str, said: str | None
+    trained: dict[str, Any], protocol: str, said: str | None
 ) -> None:
     found = leaks.knows(trained, SimpleNamespace(dataset="fer2013", digest="1"), protocol)  # type: ignore[arg-type]
     assert (found is None) if said is None else (said in str(found))

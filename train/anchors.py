@@ -90,7 +90,7 @@ OFFICIAL = ("official", "official-clean")
 def best(found: Sequence[Candidate], query: Mapping[str, Any]) -> Candidate | None:
     """Of the results under a protocol the best on validation: test results choose nothing.
 
-    Those whose teacher may have learnt from rows of the test split do not count.
+    Those that began with weights, or had a teacher, that may have learnt from rows of the test split do not count.
 
     Args:
         found: From `candidates`.
@@ -104,7 +104,7 @@ def best(found: Sequence[Candidate], query: Mapping[str, Any]) -> Candidate | No
         raise ValueError(f"{dict(query)}: protocols are {', '.join(PROTOCOLS)}; kinds are {', '.join(KINDS)}.")
     mine = [each for each in found if each.result["config"]["protocol"] in query["protocol"]]
     mine = [each for each in mine if each.kind == query.get("kind", each.kind)]
-    mine = [each for each in mine if not any(one.get("beware") for one in each.result.get("teacher", ()))]
+    mine = [each for each in mine if not leaks.doubtful(each.result)]
     return max(mine, key=lambda each: each.result["validation"]["accuracy"], default=None)
 
 

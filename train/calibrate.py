@@ -35,11 +35,19 @@ class Calibration:
     """A factor for each class; empty: 1."""
     bias: tuple[float, ...] = ()
     """An offset for each class; empty: 0."""
+    balance: float = 0.0
+    """The part of each label's log frequency that its offset fell by, see `balanced`."""
 
     @property
     def method(self) -> str:
         """The name by which cards and configs call it."""
         return "vector scaling" if self.scale else "temperature"
+
+    @property
+    def words(self) -> str:
+        """It, for captions."""
+        how = self.method if self.scale else f"temperature {self.temperature:.2f}"
+        return f"{how}, labels balanced" if self.balance else how
 
     def apply(self, logits: Floats) -> NDArray[np.float64]:
         """N×C calibrated logits of N×C logits."""
@@ -60,10 +68,11 @@ class Calibration:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Calibration:
         """What `to_json` wrote, or one that knew temperatures only."""
-        return cls(values["temperature"], tuple(values.get("scale", ())), tuple(values.get("bias", ())))
+        offsets = {name: tuple(values.get(name, ())) for name in ("scale", "bias")}
+        return cls(values["temperature"], **offsets, balance=values.get("balance", 0.0))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: method, temperature, scale, bias."""
+        """Plain values: method, temperature, scale, bias, balance."""
         return {"method": self.method} | {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
@@ -119,9 +128,7 @@ def fit(logits: Floats, labels: Ints, methods: tuple[str, ...] = tuple(METHODS))
     return METHODS[best](logits, labels), rows
 
 
-def balanced(
-    found: Calibration, logits: Floats, labels: Ints, frequencies: Floats | Ints, cost: float
-) -> tuple[Calibration, float]:
+def balanced(found: Calibration, logits: Floats, labels: Ints, frequencies: Floats | Ints, cost: float) -> Calibration:
     """Offsets that favour rare labels, as far as the accuracy allows: z → z - share · log(frequency).
 
     Logit adjustment after training (Menon et al. 2021, arXiv:2007.07314): of calibrated logits, a share of 0 has the
@@ -135,7 +142,7 @@ def balanced(
         cost: How much accuracy on these rows may be lost, as a share of them.
 
     Returns:
-        The calibration with the offsets, and the largest share of SHARES that costs no more.
+        The calibration with the offsets of the largest share of SHARES that costs no more; it is its `balance`.
     """
     log_prior = np.log(frequencies / frequencies.sum(), where=frequencies > 0, out=np.zeros(len(frequencies)))
     log_prior = np.where(frequencies > 0, log_prior, log_prior.min())
@@ -147,7 +154,7 @@ def balanced(
     least = right(0.0) - int(cost * len(labels))
     share = max(share for share in SHARES if right(share) >= least)
     offsets = np.array(found.bias or [0.0] * len(log_prior)) - share * (log_prior - log_prior.mean())
-    return replace(found, bias=tuple(offsets.round(6).tolist())) if share else found, share
+    return replace(found, bias=tuple(offsets.round(6).tolist()), balance=share) if share else found
 
 
 def _held_out(logits: Floats, labels: Ints, method: Callable[[Floats, Ints], Calibration]) -> dict[str, float]:

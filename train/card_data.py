@@ -233,7 +233,7 @@ def command(run: dict[str, Any], folder: str, width: int = 100) -> str:
 
 
 def _weights(init: str) -> str:
-    """Where initial weights lie that a record names `run/model` (see config.weights_name)."""
+    """Where initial weights lie that a record names (see config.weights_name)."""
     return f"runs/{init}/model.safetensors" if "/" in init else init
 
 

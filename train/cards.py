@@ -163,8 +163,18 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def results_table(models: Mapping[str, dict[str, Any]]) -> str:
-    """The README's table: a line for each model, of its metrics.json by its name."""
-    return render("results.md.j2", rows=[{"name": name, "result": result} for name, result in models.items()])
+    """The README's tables, one for each protocol: a line for each model, of its metrics.json by its name."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, result in models.items():
+        groups.setdefault(result["config"]["protocol"], []).append({"name": name, "result": result})
+    return render("results.md.j2", groups=[_of_protocol(*group) for group in groups.items()])
+
+
+def _of_protocol(protocol: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+    """Models of one protocol, and what it is."""
+    dataset = about_dataset(models[0]["result"]["dataset"])["name"]
+    about, splits = PROTOCOLS[protocol].about, card_data.splits_of(protocol)
+    return {"protocol": protocol, "about": about, "dataset": dataset, "splits": splits, "models": models}
 
 
 def with_results(readme: str, table: str) -> str:

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from fer_hub.hub import ZOO, zoo_models
+
 PLACES = ("out", "checkpoint_every", "log_with")
 """Fields that say where and how a run is kept, not what it computes: they may differ when it resumes."""
 
@@ -67,7 +69,7 @@ class RunConfig:
     backbone: _named("backbone") = "tf_efficientnet_lite0"
     """A name of fer_hub.backbones.BACKBONES, or timm:<name>."""
     init: Path | None = None
-    """Initial weights (.safetensors); none: random."""
+    """Initial weights: a .safetensors file, a run, a model folder, or a name of the zoo; none: random."""
     pretrained: bool = False
     """Fetch timm's own pretrained weights from the Hub."""
     init_share: float = 0.0
@@ -229,11 +231,19 @@ def model_name(path: Path) -> str:
 
 
 def weights_name(path: Path | None) -> str | None:
-    """How initial weights are named in records: the file, or run/model for a run's own model."""
+    """How initial weights are named in records: a model of the zoo, run/model of a run, or the file."""
     if path is None:
         return None
-    of_a_run = path.name == "model.safetensors" and len(path.parts) > 2
-    return "/".join(path.parts[-3:-1]) if of_a_run else path.name
+    if path.suffix != ".safetensors":  # a folder, or a name
+        return model_name(path) if _of_zoo(path) else f"{model_name(path)}/model"
+    if path.name != "model.safetensors" or len(path.parts) < 3:
+        return path.name
+    return path.parent.name if _of_zoo(path.parent) else "/".join(path.parts[-3:-1])
+
+
+def _of_zoo(folder: Path) -> bool:
+    """Whether a path is a name or a folder of the zoo."""
+    return str(folder) in zoo_models() or folder.resolve().parent == ZOO.resolve()
 
 
 def completed(saved: Mapping[str, Any]) -> dict[str, Any]:

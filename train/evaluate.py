@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,8 +28,8 @@ class EvaluateConfig:
     """Names of the zoo, model folders, runs, ONNX files or Hub ids; default: the embedded model."""
     data: Path | None = None
     """What train.sources can read; default: the environment variable FER2013_DIR."""
-    protocol: str = "official"
-    """Which splits; "as-given" for another data set, whose labels the models' are then mapped to by name."""
+    protocol: str | None = None
+    """Which splits; default: those of the first model. "as-given" for another data set; labels are mapped by name."""
     split: Literal["train", "validation", "test"] = "test"
     """Which of them; of FER2013, test is PrivateTest and validation is PublicTest."""
     runtimes: tuple[Literal["onnx", "torch"], ...] = RUNTIMES  # type: ignore[assignment]
@@ -64,11 +64,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
         ValueError: An option is unknown or out of range, or the data do not fit.
     """
     check_options(config)
-    splits = data.load(config.protocol, config.data)
     first, *others = config.runtimes or RUNTIMES
     sources = config.models or (DEFAULT_MODEL,)
+    protocol = config.protocol or candidates.own_protocol(sources[0], first, config.variant)
+    splits = data.load(protocol, config.data)
     found = candidates.load(sources, first, config.variant, config.tta, splits.labels, config.ensemble)
-    splits, notes = fitting(config, splits, found)
+    splits, notes = fitting(splits, found, protocol, config.data)
     foreign = [shift.read_foreign(path, splits.labels, learnt=learnt(splits)) for path in config.foreign]
     single = found[: len(sources)]
     scores = {each.name: _score(each, splits, config, () if each in single else single) for each in found}
@@ -81,7 +82,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     if config.out is not None:
         how = {name: getattr(config, name) for name in ("rows", "faces", "lime_samples", "seed")}
         asked = Asked(splits, config.split, found, others=foreign, **how)
-        report.write(config.out, asked, config.protocol, config.parts, agreements, notes, typed(config))
+        command = typed(replace(config, protocol=protocol))
+        report.write(config.out, asked, protocol, config.parts, agreements, notes, command)
         print(", ".join(str(config.out / name) for name in (report.PAGE, report.JSON, report.LOGITS)))
     return scores
 
@@ -101,13 +103,15 @@ def check_options(config: EvaluateConfig) -> None:
             raise ValueError(f"Out of range: --{name.replace('_', '-')} {getattr(config, name)}. Give {least} or more.")
 
 
-def fitting(config: EvaluateConfig, splits: data.Data, found: list[Candidate]) -> tuple[data.Data, list[str]]:
+def fitting(
+    splits: data.Data, found: list[Candidate], protocol: str, source: Path | None
+) -> tuple[data.Data, list[str]]:
     """The data as the models expect them, and sentences on models to which they are not fresh or not aligned."""
-    notes, wanted = candidates.known_rows(found, splits, config.protocol), candidates.alignments(found)
+    notes, wanted = candidates.known_rows(found, splits, protocol), candidates.alignments(found)
     if wanted == {"none"}:
         return splits, notes
     if len(wanted) == 1:
-        return data.load(config.protocol, config.data, align=wanted.pop()), notes
+        return data.load(protocol, source, align=wanted.pop()), notes
     modes = ", ".join(sorted(wanted))
     return splits, [*notes, f"The models want faces of different alignment ({modes}); these are not aligned."]
 

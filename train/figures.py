@@ -56,8 +56,7 @@ def draw_model(
     found = of_result(result)
     plain, calibrated = softmax(logits), softmax(found.apply(logits))
     save(roc(calibrated, truth, labels), folder / "roc.png")
-    how = found.method if found.scale else f"temperature {found.temperature:.2f}"
-    cases = {"before calibration": plain, f"after ({how})": calibrated}
+    cases = {"before calibration": plain, f"after ({found.words})": calibrated}
     save(reliability(cases, truth), folder / "reliability.png")
 
 

@@ -87,9 +87,9 @@ def _balanced(
         return found, {}
     splits = trainer.splits
     counts = splits.train.counts(len(splits.labels))
-    offset, share = calibrate.balanced(found, logits, splits.validation.labels, counts, trainer.config.balance)
+    offset = calibrate.balanced(found, logits, splits.validation.labels, counts, trainer.config.balance)
     before = metrics.score(found.apply(logits), splits.validation.labels, splits.labels)
-    return offset, {"balance": {"share": share, "before": {name: before[name] for name in BALANCED}}}
+    return offset, {"balance": {"share": offset.balance, "before": {name: before[name] for name in BALANCED}}}
 
 
 def _logits(trainer: Trainer, split: Split) -> metrics.Floats:
@@ -106,7 +106,7 @@ def _result(trainer: Trainer, logits: dict[str, metrics.Floats], found: calibrat
     plain = {name: scored(rows, truth[name]) for name, rows in logits.items()}
     return {
         "config": to_json(config),
-        "parent": run_folder.parent_of(config.init),
+        "parent": trainer.parent,
         "teacher": trainer.taught_by,
         "dataset": splits.dataset,
         "data": splits.digest,

@@ -28,13 +28,30 @@ def knows(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
     """Whether a model may have learned from rows of any split but train, in words that follow its name.
 
     Args:
-        trained: The model's `protocol`, `dataset` and `data` (digest), as far as its files say.
+        trained: The model's `protocol`, `dataset`, `data` (digest), `parent` and `teacher`, as far as its files say.
         data: The splits in question.
         protocol: How they were made.
 
     Returns:
         None where all is well.
     """
+    return _learnt(trained, data, protocol) or _inherited(trained, data, protocol)
+
+
+def account(fer: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """What `knows` asks of a model, from its config's block "fer" and its metrics.json."""
+    of_run = {name: result.get(name) for name in ("data", "parent", "teacher")}
+    return {name: fer.get(name) for name in ("protocol", "dataset")} | of_run
+
+
+def doubtful(result: Mapping[str, Any]) -> bool:
+    """Whether a result says that what it began with, or learned from, may know rows that it was scored on."""
+    before = [result.get("parent") or {}, *(result.get("teacher") or ())]
+    return any(each.get("beware") for each in before)
+
+
+def _learnt(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
+    """From its own training rows."""
     own, dataset = trained.get("protocol"), trained.get("dataset")
     same = own == protocol or {own, protocol} <= set(CHALLENGE)
     if own is None:
@@ -44,6 +61,21 @@ def knows(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
     if own == protocol == "as-given" and trained.get("data") != data.digest:
         return "was trained on a data set as it was given: these rows may be among its own."
     return None
+
+
+def _inherited(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
+    """From its teachers, or from the run that left its initial weights."""
+    dataset = trained.get("dataset")
+    if _family(dataset) == _family(data.dataset):
+        for each in trained.get("teacher") or ():
+            if each.get("beware"):
+                return f"learned from {each['name']}, which {each['beware']}"
+    parent = trained.get("parent")
+    if not parent:
+        return None
+    before = {"dataset": dataset} | parent | {"protocol": parent["config"].get("protocol")}
+    said = knows(before, data, protocol)
+    return f"began with the weights of a run that {said}" if said else None
 
 
 def _family(dataset: str | None) -> str | None:

@@ -20,7 +20,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from . import augment, emissions, finish, memory, metrics, network, run_folder, sam, start, teacher
+from . import ancestry, augment, emissions, finish, memory, metrics, network, run_folder, sam, start, teacher
 from .batches import Batches
 from .config import RunConfig, to_json
 from .data import Data
@@ -40,16 +40,18 @@ class Trainer:
         accelerator: Accelerator,
         deadline: float | None = None,
         taught_by: Sequence[dict[str, Any]] = (),
+        parent: dict[str, Any] | None = None,
     ) -> None:
         """Put model, optimiser and data on the device; resume if the folder holds a state.
 
-        `taught_by`: what is kept of the teachers, see teacher.described.
+        `taught_by`, `parent`: what is kept of the teachers and of the run before, see teacher.described and
+        ancestry.parent_of.
         """
         self.config, self.splits, self.accelerator = config, splits, accelerator
         self.device, self.rank, self.world = accelerator.device, accelerator.process_index, accelerator.num_processes
         if config.batch_size % self.world:
             raise ValueError(f"--batch-size {config.batch_size} cannot be shared by {self.world} processes evenly.")
-        self.taught_by = list(taught_by)
+        self.taught_by, self.parent = list(taught_by), parent
         self.deadline = math.inf if deadline is None else deadline
         self.spec = network.input_spec(config)
         self.progress, self.signals = Progress(), Signals()
@@ -318,13 +320,14 @@ def train(config: RunConfig, splits: Data | None = None, deadline: float | None 
     with accelerator.main_process_first():  # it decodes and writes, the others read
         splits = splits or start.load(config)
     teachers = teacher.described(config, splits)
+    parent = ancestry.parent_of(config.init, splits, config.protocol)
     if accelerator.is_main_process:
         run_folder.open_run(config, splits.digest, teachers)
-        start.say_warnings(splits, teacher.warnings(teachers))
+        start.say_warnings(splits, [*ancestry.warnings(parent), *teacher.warnings(teachers)])
     if tracker:
         accelerator.init_trackers("fer_hub", config={k: _plain(v) for k, v in to_json(config).items()})
     try:
-        return Trainer(config, splits, accelerator, deadline, teachers).run()
+        return Trainer(config, splits, accelerator, deadline, teachers, parent).run()
     finally:
         accelerator.end_training()
 

@@ -13,6 +13,7 @@ from fer_hub import backbones
 from fer_hub.image import to_array
 from fer_hub.types import Array, InputSpec, ModelError
 
+from .ancestry import weights_file
 from .config import RunConfig
 from .data import Split
 
@@ -43,7 +44,7 @@ def make_model(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str
         ) from error
     if config.init is None:
         return model, {"missing": [], "unexpected": []}
-    report = backbones.load_initial(model, config.init)
+    report = backbones.load_initial(model, weights_file(config.init))
     if config.init_share and report["missing"]:
         raise ModelError(
             f"{config.init} lacks {', '.join(report['missing'])}: --init-share would average with random weights. "

@@ -158,15 +158,6 @@ def replace_folder(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def parent_of(init: Path | None) -> dict[str, Any] | None:
-    """Config, parent and seconds of the run whose model folder the initial weights lie in; None for other weights."""
-    metrics_file = init.parent / "metrics.json" if init else None
-    if metrics_file is None or not metrics_file.is_file():
-        return None
-    values = json.loads(metrics_file.read_text(encoding="utf-8"))
-    return {name: values.get(name) for name in ("config", "parent", "seconds")}
-
-
 def read_epochs(folder: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl."""
     text = (folder / METRICS).read_text(encoding="utf-8")

@@ -140,10 +140,10 @@ def described(config: RunConfig, splits: Data) -> list[dict[str, Any]]:
 
 
 def trained_on(folder: Path, info: ModelInfo) -> dict[str, Any]:
-    """Protocol, data set and digest of a model's data, as far as its files say."""
+    """Protocol, data set and digest of a model's data, and what it learned from before, as far as its files say."""
     metrics = folder / METRICS
-    digest = json.loads(metrics.read_bytes()).get("data") if metrics.is_file() else None
-    return {"protocol": info.fer.get("protocol"), "dataset": info.fer.get("dataset"), "data": digest}
+    result = json.loads(metrics.read_bytes()) if metrics.is_file() else {}
+    return leaks.account(info.fer, result)
 
 
 def warnings(found: Sequence[dict[str, Any]]) -> list[str]:

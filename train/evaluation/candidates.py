@@ -21,7 +21,7 @@ from fer_hub.views import count_views
 from .. import finished, leaks
 from ..calibrate import Calibration
 from ..card_data import names_of
-from ..data import Data, Split
+from ..data import PROTOCOLS, Data, Split
 from ..metrics import Floats
 
 CHUNK = 128
@@ -68,8 +68,7 @@ class Candidate:
             return own if self.temperature == 1 else f"{own}; of the whole, {whole}"
         if self.folded is None:
             return whole
-        found = Calibration.from_json(self.folded)
-        return f"{found.method if found.scale else f'temperature {found.temperature:.4f}'}, in the last layer"
+        return f"{Calibration.from_json(self.folded).words}, in the last layer"
 
     def uncalibrated(self, split: str) -> Floats | None:
         """N×C logits as they were before calibration, also where that is folded; None where there are none."""
@@ -107,6 +106,17 @@ def load(
         whole = together(loaded, views, labels)
         found.append(Candidate(f"ensemble of {len(loaded)}", tuple(sources), runtime, variant, whole))
     return found
+
+
+def own_protocol(source: str, runtime: str, variant: str) -> str:
+    """The protocol that a model was trained under; "official" where it does not say one that is known here.
+
+    Raises:
+        ModelError: The model is not to be had.
+    """
+    info = load_classifier(place_of(source), runtime=runtime, variant=variant).info
+    named = info.fer.get("protocol")
+    return named if named in PROTOCOLS else "official"
 
 
 def place_of(source: str) -> str:
@@ -235,8 +245,8 @@ def known_rows(found: Sequence[Candidate], splits: Data, protocol: str) -> list[
     """Sentences on networks that may have learned from rows of any split but train: none where all is well."""
     sentences = []
     for network in (network for each in found for network in members(each.classifier)):
-        trained = {name: network.info.fer.get(name) for name in ("protocol", "dataset")}
-        known = leaks.knows(trained | {"data": result_of(network).get("data")}, splits, protocol)
+        trained = leaks.account(network.info.fer, result_of(network))
+        known = leaks.knows(trained, splits, protocol)
         if known:
             sentences.append(f"{names_of(network.info.path, None).title} {known}")
     return list(dict.fromkeys(sentences))
