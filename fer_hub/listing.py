@@ -22,6 +22,8 @@ from .types import ModelError, ModelInfo
 
 CARD, RESULT = "README.md", "metrics.json"
 FIGURES = ("accuracy", "macro_f1", "balanced_accuracy", "ece", "n")
+DATASETS = {"fer2013": "FER2013", "ferplus": "FERPlus"}
+"""What people call the data sets of this field, by the name that a config gives."""
 MEGABYTES = 5
 """Of a small file of the Hub, at most, where the place sets no limit."""
 LARGEST_NUMBER = 1e15
@@ -52,7 +54,7 @@ def describe(source: str | os.PathLike[str], place: Place = DEFAULT_PLACE) -> di
         "input": [info.input.channels, *info.input.size],
         "labels": list(info.labels),
         **{name: test.get(name) for name in (*FIGURES, "accuracy_95", "worst")},
-        "dataset": _text(info.fer.get("dataset")),
+        "dataset": dataset_of(info),
         "protocol": _text(info.fer.get("protocol")),
         "seed": _number(info.fer.get("seed")),
         "parameters": _number(result.get("parameters")),
@@ -70,6 +72,11 @@ def figures_of(info: ModelInfo) -> dict[str, Any]:
         Some of ``{accuracy, macro_f1, balanced_accuracy, ece, n, accuracy_95: [low, high], worst: {label, recall}}``.
     """
     return _figures(_mapping(_mapping(info.fer).get("metrics")).get("test"))
+
+
+def dataset_of(info: ModelInfo) -> str | None:
+    """The data set that a model was trained and scored on, as its config names it; None where it names none."""
+    return _text(_mapping(info.fer).get("dataset"))
 
 
 def card(source: str | os.PathLike[str], place: Place = DEFAULT_PLACE) -> str:

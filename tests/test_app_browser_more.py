@@ -1,4 +1,4 @@
-"""Compare, explain, models and about in a real browser, with two more models beside the embedded one."""
+"""Compare, explain, models and about in a real browser, with two more models beside the embedded ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app_pages import VIEWS, Visit, camera_browser, camera_film, flaws, two_face
 from app_server import ROOT, running
 from playwright.sync_api import Browser, expect
 
-from fer_hub.hub import DEFAULT_MODEL
+from fer_hub.hub import DEFAULT_MODEL, zoo_models
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(folder: Path) -> list[str]:
-    """A copy of the embedded model, and a tiny one of which nothing is stated."""
+    """A copy of an embedded model, and a tiny one of which nothing is stated."""
     shutil.copytree(ROOT / "fer_hub" / "zoo" / DEFAULT_MODEL, folder / "second")
     return [path.name for path in (folder / "second", tiny_models.network(folder / "tiny", seed=1))]
 
@@ -79,7 +79,7 @@ def test_compare_explain_models_and_about_are_whole_in_every_language_width_and_
         visit.shoot("explain")
         assert flaws(visit) == []
         visit.goto("models")
-        expect(visit.page.locator("#board tbody tr")).to_have_count(3)
+        expect(visit.page.locator("#board tbody tr")).to_have_count(len(zoo_models()) + 2)
         visit.shoot("models")
         assert flaws(visit) == []
         visit.goto("about")
@@ -95,7 +95,7 @@ def test_the_table_has_a_column_for_each_model_and_their_average(visit: Visit, p
     compare(visit, pair)
     table = visit.page.locator("#compare-table table")
     visit.add_model(models[1])
-    expect(table.locator("thead th")).to_have_text(["Model", DEFAULT_MODEL, *models])
+    expect(table.locator("thead th")).to_have_text(["Model", *[*zoo_models(), *models][:2], models[1]])
     for row in ("Accuracy", "Latency, all faces", "File size"):
         expect(table.get_by_role("rowheader", name=row, exact=True)).to_be_visible()
     expect(table.locator("tr.fer-group")).to_have_count(2)
@@ -171,7 +171,7 @@ def test_an_explanation_can_be_cancelled(visit: Visit, pair: Path) -> None:
 def test_the_leaderboard_measures_latency_and_shows_cards(visit: Visit, models: list[str]) -> None:
     visit.goto("models")
     board = visit.page.locator("#board tbody tr")
-    expect(board).to_have_count(3)
+    expect(board).to_have_count(len(zoo_models()) + len(models))
     expect(board.first).to_contain_text(f"{DEFAULT_MODEL}")
     expect(board.first.locator("td").last).to_have_text("–")
     visit.page.locator("#measure").click()

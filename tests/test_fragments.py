@@ -501,7 +501,7 @@ def test_the_leaderboard_shows_what_the_files_state_and_leaves_the_rest_empty() 
     first, second = Tables(leaderboard([row | {"latency_ms": 1.134}, bare], "tr")).rows("Mevcut")
     metrics = Recognizer.from_pretrained().info.fer["metrics"]["test"]
     accuracy = f"%{100 * metrics['accuracy']:.2f}".replace(".", ",")
-    assert first[:4] == ["fer-lite0", "tf_efficientnet_lite0", "96×96", f"{accuracy} (n = 3.589)"]
+    assert first[:4] == ["fer-lite0", "tf_efficientnet_lite0", "96×96", f"{accuracy} (FER2013, n = 3.589)"]
     assert first[-1] == "1,13"
     assert re.fullmatch(r"\w+ %\d\d,\d", first[5])
     assert second == ["bare", "net", "40×48"] + ["–"] * 6

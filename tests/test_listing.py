@@ -67,7 +67,8 @@ def test_a_model_of_the_zoo_states_everything(name: str) -> None:
     worst = test["per_class"][row["worst"]["label"]]["recall"]
     assert row["worst"]["recall"] == worst == min(values["recall"] for values in test["per_class"].values())
     assert row["parameters"] == result["parameters"]
-    assert (row["dataset"], row["protocol"], row["licence"]) == ("fer2013", "official", "apache-2.0")
+    trained_on = (result["dataset"], result["config"]["protocol"])
+    assert (row["dataset"], row["protocol"], row["licence"]) == (*trained_on, "apache-2.0")
     json.dumps(row)
 
 
@@ -202,5 +203,6 @@ def test_the_latency_is_measured_here_within_its_time(monkeypatch: pytest.Monkey
 def test_the_line_of_a_model_names_macro_f1_and_the_worst_class(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     first, row = capsys.readouterr().out.splitlines()[0], describe(zoo_models()[0])
+    assert f"test accuracy {row['accuracy']:.2%} of 3589 (FER2013), " in first
     assert f"macro-F1 {row['macro_f1']:.3f}" in first
     assert f"worst class {row['worst']['label']} (recall {row['worst']['recall']:.1%})" in first

@@ -24,6 +24,7 @@ from train.data import PROTOCOLS
 from train.ensemble import EnsembleConfig
 from train.layouts import references
 from train.presets import PRESETS, expand
+from train.rows import USAGES
 from train.sweep import SweepConfig, planned
 
 GRID = "imbalance-grid"
@@ -247,11 +248,28 @@ def test_an_ensemble_says_what_it_is_made_of_and_has_a_row_in_the_readmes_table(
     members = [{"architecture": name, "size": 96} for name in ("resnet18", "vgg16")]
     result |= {"config": {"protocol": "official", "views": "flip", "members": ["a", "b"]}, "members": members}
     keep(out, "records", "both", result)
-    found = anchors.ensembles(out)
+    found = anchors.outside(out)
     assert [(each.kind, each.about) for each in found] == [("ensemble", "2 models; views: flip")]
-    row = table_row(reports.readme_block(out), "`both`")
+    row = table_row(reports.readme_block(out), "[both](model_cards/results/records/both.json)")
     assert row[1] == "2 × resnet18, vgg16, views: flip"
     assert row[-1] == "210"  # an ensemble has no seed
+
+
+def test_a_run_outside_of_presets_is_in_the_readme_and_its_command_on_the_page(tmp_path: Path, out: Path) -> None:
+    run, counts = expand(GRID, tmp_path)[0], dict(zip(USAGES, (1000, 200, 210), strict=True))
+    result = result_of(run, protocol="ferplus") | {"parent": None, "dataset": "ferplus", "rows": counts}
+    keep(out, "records", "mine", result)
+    keep(out, "records", "elsewhere", result_of(run))  # another test set than PrivateTest
+    keep(out, "records", "doubtful", result | {"teacher": [{"name": "t", "beware": "knows all."}]})
+    assert [each.name for each in anchors.outside(out)] == ["mine"]
+    block = reports.readme_block(out)
+    row = table_row(block, "[mine](model_cards/results/records/mine.json)")
+    assert interval(result["test"]).split(" ")[0] in row[3]
+    assert "FER2013 with FERPlus' labels, protocol `ferplus`" in block
+    assert "as links: recorded" in block
+    page = anchors.page([], out)
+    assert "[mine](results/records/mine.json), " in page
+    assert "python -m train run --out runs/mine --protocol ferplus" in page
 
 
 def test_the_drawing_has_each_anchor_and_each_of_ours_once(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hub_server import HubServer
 
 from fer_hub import Recognizer, shelf
 from fer_hub.download import DEFAULT_PLACE, Place
-from fer_hub.hub import DEFAULT_MODEL, ZOO
+from fer_hub.hub import DEFAULT_MODEL, ZOO, zoo_models
 from fer_hub.shelf import Shelf
 from fer_hub.types import ChoiceError, ModelError
 
@@ -50,7 +50,7 @@ def test_a_folder_that_looks_like_a_hub_id_is_loaded_only_where_it_is_offered(
     with pytest.raises(ModelError, match="is neither offered here"):
         models.get("me/mine")
     models.offer(["me/mine"])
-    assert models.offered == [DEFAULT_MODEL, "mine"]
+    assert models.offered == [*zoo_models(), "mine"]
     assert models.get("mine").info.path.resolve() == tmp_path / "me" / "mine"
 
 
@@ -60,8 +60,8 @@ def test_visitors_see_the_names_of_folders_not_their_places(tmp_path: Path) -> N
         shutil.copytree(ZOO / DEFAULT_MODEL, folder)
     models = Shelf()
     models.offer([*map(str, folders), str(folders[0]), DEFAULT_MODEL])
-    assert models.offered == [DEFAULT_MODEL, "run-1", "run-1 (2)", "mine"]
-    assert [models.source(name) for name in models.offered[1:]] == [str(folder) for folder in folders]
+    assert models.offered == [*zoo_models(), "run-1", "run-1 (2)", "mine"]
+    assert [models.source(name) for name in models.offered[len(zoo_models()) :]] == [str(folder) for folder in folders]
     assert models.get("run-1 (2)").info.path == folders[1]
 
 

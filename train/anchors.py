@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 from fer_hub.hub import ZOO, zoo_models
 
 from . import cards, leaks, records
+from .card_data import recipe
 from .cards import TEMPLATES
 from .config import completed
 from .data import PROTOCOLS
 from .deviations import LEARNED
 from .leaderboard import BOARDS
 from .run_folder import write_bytes
+from .splits import CHALLENGE
 
 ANCHORS, PAGE, PICTURE = TEMPLATES / "anchors.toml", TEMPLATES / "records.md", BOARDS / "records.png"
 KINDS = ("single", "ensemble")
@@ -78,13 +80,12 @@ def candidates(results: Path | None = None) -> list[Candidate]:
     return [each for each in found if not records.only_chose(each.result)]
 
 
-def ensembles(results: Path | None = None) -> list[Candidate]:
-    """Recorded ensembles and averages of views, scored on PrivateTest."""
-    own = [Candidate(name, "", result) for name, result in records.read(records.OTHERS, results).items()]
-    return [each for each in own if each.result.get("members") and each.result["config"]["protocol"] in OFFICIAL]
-
-
-OFFICIAL = ("official", "official-clean")
+def outside(results: Path | None = None) -> list[Candidate]:
+    """Recorded results that belong to no preset and were scored on PrivateTest: runs, ensembles, averages of views."""
+    found = records.read(records.OTHERS, results).items()
+    own = [Candidate(name, f"results/{records.OTHERS}/{name}.json", result) for name, result in found]
+    own = [each for each in own if each.result["config"]["protocol"] in CHALLENGE]
+    return [each for each in own if not (records.only_chose(each.result) or leaks.doubtful(each.result))]
 
 
 def best(found: Sequence[Candidate], query: Mapping[str, Any]) -> Candidate | None:
@@ -125,8 +126,13 @@ def reached(figure: float, ours: Candidate) -> str:
     return "no, but within the interval" if test["accuracy_95"][1] >= figure else "no"
 
 
-def page(rows: Sequence[dict[str, Any]]) -> str:
-    """The page of the field's figures beside ours."""
+def page(rows: Sequence[dict[str, Any]], results: Path | None = None) -> str:
+    """The page of the field's figures beside ours.
+
+    Args:
+        rows: From `rows_of`.
+        results: Folder of the groups of records; None: the project's own.
+    """
     given = read()
     panels = [(title, [row for row in rows if row["panel"] == key]) for key, title in given["panels"].items()]
     return cards.render(
@@ -138,6 +144,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         merged=leaks.MERGED,
         disgust=leaks.DISGUST,
         sizes={name: each.sizes for name, each in PROTOCOLS.items()},
+        trained=[(each, recipe(each.result, each.name)) for each in outside(results) if not each.result.get("members")],
         picture=PICTURE.relative_to(TEMPLATES).as_posix(),
     )
 

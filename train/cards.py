@@ -163,7 +163,11 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def results_table(models: Mapping[str, dict[str, Any]]) -> str:
-    """The README's tables, one for each protocol: a line for each model, of its metrics.json by its name."""
+    """The README's tables, one for each protocol.
+
+    Args:
+        models: metrics.json of each by its name, as Markdown shows that.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for name, result in models.items():
         groups.setdefault(result["config"]["protocol"], []).append({"name": name, "result": result})

@@ -42,9 +42,12 @@ def write_report() -> list[Path]:
 
 
 def readme_block(results: Path | None = None) -> str:
-    """What stands between the README's marks: the models, and the source reports' best figures beside ours."""
-    models = {name: cards.read_result(ZOO / name) for name in zoo_models()}
-    models |= {each.name: each.result for each in anchors.ensembles(results)}
+    """What stands between the README's marks: the models, and the source reports' best figures beside ours.
+
+    Embedded models stand by name, recorded ones as links to their result.
+    """
+    models = {f"`{name}`": cards.read_result(ZOO / name) for name in zoo_models()}
+    models |= {f"[{each.name}](model_cards/{each.link})": each.result for each in anchors.outside(results)}
     rows = [summary(name, results) for name in PRESETS]
     recorded = [row for row in rows if row["best"]["ours"]]
     return cards.results_table(models) + cards.render("results_reports.md.j2", rows=recorded)

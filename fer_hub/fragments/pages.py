@@ -7,7 +7,7 @@ import json
 
 from ..charts import legend, people_chart, timeline_chart
 from ..languages import about, count_of, number, percent, say
-from ..listing import figures_of
+from ..listing import dataset_of, figures_of
 from ..live import Frame
 from ..timeline import Timeline
 from ..types import ModelInfo
@@ -22,7 +22,7 @@ WINDOW = 30.0
 
 def model_line(info: ModelInfo, language: str = "en") -> str:
     """One line on a model, as plain text: network, input, measured accuracy."""
-    measured = accuracy(figures_of(info), 1, language)
+    measured = accuracy(figures_of(info), dataset_of(info), 1, language)
     facts = {"network": info.architecture, "width": info.input.size[1], "height": info.input.size[0]}
     if not measured:
         return say("model_line_unmeasured", language, **facts)

@@ -12,6 +12,7 @@ from PIL import Image as PILImage
 
 from ..labels import UNCERTAIN, color_of_label, display
 from ..languages import number, percent, say
+from ..listing import DATASETS
 from ..types import Image, Prediction
 
 CSV = "text/csv;charset=utf-8"
@@ -67,18 +68,23 @@ def downloads(links: str, language: str) -> str:
     )
 
 
-def accuracy(figures: Mapping[str, Any], digits: int, language: str) -> str:
-    """Accuracy and number of test images, as plain text: "70.5 % (n = 3,589)"; "" where no accuracy is stated.
+def accuracy(figures: Mapping[str, Any], dataset: str | None, digits: int, language: str) -> str:
+    """Accuracy, data set and number of test images, as plain text: "70.5 % (FER2013, n = 3,589)".
 
     Args:
         figures: As `fer_hub.listing.figures_of` gives them.
+        dataset: As `fer_hub.listing.dataset_of` gives it: accuracies on different ones do not compare.
         digits: After the point.
         language: Of the numbers.
+
+    Returns:
+        "" where no accuracy is stated; without what else is not.
     """
     if figures.get("accuracy") is None:
         return ""
-    rows = "" if figures.get("n") is None else f" (n = {number(figures['n'], 0, language)})"
-    return percent(figures["accuracy"], digits, language) + rows
+    known = [DATASETS.get(dataset, dataset)] if dataset else []
+    known += [f"n = {number(figures['n'], 0, language)}"] if figures.get("n") is not None else []
+    return percent(figures["accuracy"], digits, language) + (f" ({', '.join(known)})" if known else "")
 
 
 def title(name: str, prediction: Prediction, language: str, least: float) -> str:

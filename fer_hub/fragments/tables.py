@@ -9,7 +9,7 @@ from typing import Any
 from ..comparison import Answer, Comparison
 from ..labels import UNCERTAIN, color_of_label, display
 from ..languages import number, percent, say
-from ..listing import figures_of
+from ..listing import dataset_of, figures_of
 from ..types import Prediction
 from .parts import accuracy, bar, swatch
 
@@ -82,7 +82,7 @@ def _average_note(comparison: Comparison, language: str) -> str:
 def _fact_rows(comparison: Comparison, language: str) -> str:
     """Accuracy, latency and file size; a row of which nothing is known is left out."""
     facts: dict[str, Callable[[Answer], str]] = {
-        "compare.accuracy": lambda answer: accuracy(figures_of(answer.info), 2, language),
+        "compare.accuracy": lambda answer: accuracy(figures_of(answer.info), dataset_of(answer.info), 2, language),
         "compare.latency": lambda answer: "" if answer.error else f"{number(1000 * answer.seconds, 1, language)} ms",
         "compare.size": lambda answer: _stated(answer.megabytes, lambda size: f"{number(size, 1, language)} MB"),
     }
@@ -181,7 +181,7 @@ def _facts(row: Mapping[str, Any], language: str) -> list[str]:
     return [
         row["architecture"],
         f"{width}×{height}",
-        accuracy(row, 2, language),
+        accuracy(row, row.get("dataset"), 2, language),
         _stated(row.get("macro_f1"), lambda v: number(v, 3, language)),
         _worst(row.get("worst"), language),
         _stated(row.get("ece"), lambda v: number(v, 3, language)),
