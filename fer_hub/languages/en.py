@@ -146,8 +146,8 @@ TEXTS: dict[str, str] = {
     "models.measured": "ms a face: median of {n} or more calls with one face, by one thread of this server; detection "
     "is not in it.",
     "models.card": "Model card",
-    "models.note": "Accuracy and macro-F1 as each model's own files state them, with its test rows (n); an empty cell "
-    "is not stated. Figures of different test sets are not to be compared.",
+    "models.note": "Accuracy and macro-F1 as each model's own files state them, with the data set and its test rows "
+    "(n); an empty cell is not stated. Figures of different test sets are not to be compared.",
     # charts of what a face showed over time; {label} is the name of an expression
     "chart.last": "last {seconds} s",
     "chart.span": "{start} to {stop}",

@@ -149,8 +149,8 @@ TEXTS: dict[str, str] = {
     "models.measured": "Yüz başına ms: bu sunucunun tek iş parçacığında, tek yüzle yapılan en az {n} çağrının "
     "ortancası; yüz bulma hariç.",
     "models.card": "Model kartı",
-    "models.note": "Doğruluk ve makro F1, her modelin kendi dosyalarında belirtildiği gibi ve test satırlarının "
-    "sayısıyla (n) verilir; boş hücre, belirtilmemiş demektir. Farklı test kümelerinin rakamları "
+    "models.note": "Doğruluk ve makro F1, her modelin kendi dosyalarında belirtildiği gibi, veri kümesi ve "
+    "test satırlarının sayısıyla (n) verilir; boş hücre, belirtilmemiş demektir. Farklı test kümelerinin rakamları "
     "karşılaştırılmamalıdır.",
     # charts of what a face showed over time; {label} is the name of an expression
     "chart.last": "son {seconds} sn",
