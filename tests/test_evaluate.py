@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+import tiny_models
 from html_tables import Tables
 from scipy.special import softmax
 from scipy.stats import binomtest
@@ -22,6 +23,7 @@ from fer_hub.types import ModelError
 from train import data
 from train.__main__ import main
 from train.evaluate import EvaluateConfig, evaluate
+from train.evaluation.candidates import own_protocol
 
 FILE = ZOO / "fer-lite0" / "onnx" / "model_quantized.onnx"
 NAMES = ("fer-lite0", "model_quantized", "ensemble of 2")
@@ -330,8 +332,16 @@ def test_a_models_labels_are_mapped_to_those_of_the_data(
     assert html.escape(found["sentence"]).replace("&#x27;", "&#39;") in page
 
 
+def test_a_model_is_scored_on_its_own_splits_unless_others_are_asked_for(tmp_path: Path, toy_model: Path) -> None:
+    for source, protocol in ((str(toy_model), "as-given"), ("fer-lite0", "official"), ("ferplus-lite0", "ferplus")):
+        assert own_protocol(source, "onnx", "fp32") == protocol
+    for stated in ({}, {"protocol": "somebody's own"}):
+        source = str(tiny_models.network(tmp_path / str(len(stated)), **stated))
+        assert own_protocol(source, "onnx", "fp32") == "official"
+
+
 def test_views_are_named_and_counted(tmp_path: Path, toy_model: Path, toy_csv: Path) -> None:
-    options: dict[str, Any] = {"protocol": "as-given", "parts": ("none",), "tta": "flip", "out": tmp_path / "report"}
+    options: dict[str, Any] = {"parts": ("none",), "tta": "flip", "out": tmp_path / "report"}
     evaluate(EvaluateConfig((str(toy_model),), toy_csv, **options))
     report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
     (model,) = report["models"]
