@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fer_hub.hub import zoo_models
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,8 +40,7 @@ def test_the_wheel_ships_fer_hub_with_its_assets_and_nothing_else(wheel: Path) -
         "fer_hub/py.typed",
         "fer_hub/assets/mtcnn/onet.onnx",
         "fer_hub/assets/mtcnn/LICENSE",
-        "fer_hub/zoo/fer-lite0/onnx/model.onnx",
-        "fer_hub/zoo/fer-lite0/config.json",
+        *(f"fer_hub/zoo/{name}/{file}" for name in zoo_models() for file in ("config.json", "onnx/model.onnx")),
     ):
         assert wanted in names
     with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as source:
