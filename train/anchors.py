@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -144,9 +145,20 @@ def page(rows: Sequence[dict[str, Any]], results: Path | None = None) -> str:
         merged=leaks.MERGED,
         disgust=leaks.DISGUST,
         sizes={name: each.sizes for name, each in PROTOCOLS.items()},
-        trained=[(each, recipe(each.result, each.name)) for each in outside(results) if not each.result.get("members")],
+        outside=[(each, commands(each)) for each in outside(results)],
         picture=PICTURE.relative_to(TEMPLATES).as_posix(),
     )
+
+
+def commands(each: Candidate) -> list[str]:
+    """The shell commands that make a recorded result anew, the first one first."""
+    run = each.result["config"]
+    if "members" not in run:
+        return [step["command"] for step in recipe(each.result, each.name)]
+    models = [shlex.quote(name if name in zoo_models() else f"runs/{name}") for name in run["members"]]
+    weights = [f"{weight:g}" for weight in run["weights"]]
+    words = ["python -m train ensemble", *models, f"--out runs/{shlex.quote(each.name)} --views {run['views']}"]
+    return [" ".join(words + ([f"--weights {' '.join(weights)}"] if len(set(weights)) > 1 else []))]
 
 
 # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
