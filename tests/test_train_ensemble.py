@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 from fer_hub.classifier import classify, load_classifier
 from fer_hub.hub import read_info
 from fer_hub.types import ModelError
-from train import data, ensemble_card, ensemble_scores
+from train import data, ensemble_card, ensemble_members, ensemble_scores
 from train.ensemble import EnsembleConfig, make
 from train.run_folder import RunError
 from train.sources import DataError
@@ -223,6 +223,12 @@ def test_a_member_that_does_not_fit_is_refused_before_anything_is_computed(
     with pytest.raises((ValueError, ModelError), match=said):
         make(EnsembleConfig((str(toy_run), spoilt(change)), out, data=tmp_path / "not read"))
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_run_before_that_saw_no_row_which_is_scored_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    found = ensemble_members.locate("ferplus-lite0", tmp_path)
+    assert {run["protocol"] for run in ensemble_members.earlier(found.result)} == {"ferplus", "official"}
+    ensemble_members.check_alike([found, found._replace(file={"sha256": "another"})])
 
 
 def test_a_member_of_other_data_is_refused(
