@@ -207,7 +207,7 @@ def test_the_temperature_of_an_older_model_is_folded_into_its_head(
     before, stored, values = contents(copy), load_model(copy), validation_pixels(copy, faces)
     variants.export_variants(copy, data=toy_csv, variants=["fp16"])
     after, fer = contents(copy), read(copy, "config.json")["fer"]
-    found = {"method": "temperature", "temperature": 1.7, "scale": [], "bias": []}
+    found = {"method": "temperature", "temperature": 1.7, "scale": [], "bias": [], "balance": 0.0}
     assert fer["calibration"] == found | {"folded": True, "fitted_on": "validation"}
     assert (fer["temperature"], read(copy, "config.json")["dtype"]) == (1.0, "float32")
     assert after["metrics.json"] == before["metrics.json"]
