@@ -24,7 +24,7 @@ from .explain import EXPLAINERS, explain
 from .faces import FaceDetector
 from .hub import VARIANTS, zoo_models
 from .image import SUFFIXES, read, save
-from .listing import DATASETS, describe
+from .listing import describe, title_of
 from .options import add_model, complain, load, print_line
 from .recognizer import Recognizer
 from .types import ImageError, ModelError, Prediction
@@ -188,7 +188,7 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _model_line(row: dict[str, Any]) -> str:
-    on = f" ({DATASETS.get(row['dataset'], row['dataset'])})" if row["dataset"] else ""
+    on = f" ({title_of(row['dataset'])})" if row["dataset"] else ""
     accuracy = f"{row['accuracy']:.2%} of {row['n']}{on}" if row["accuracy"] is not None else "not measured"
     f1 = f", macro-F1 {row['macro_f1']:.3f}" if row["macro_f1"] is not None else ""
     worst = f", worst class {row['worst']['label']} (recall {row['worst']['recall']:.1%})" if row["worst"] else ""

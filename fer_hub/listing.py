@@ -79,6 +79,11 @@ def dataset_of(info: ModelInfo) -> str | None:
     return _text(_mapping(info.fer).get("dataset"))
 
 
+def title_of(dataset: str) -> str:
+    """What people call a data set; of one that is not known here, its own name."""
+    return DATASETS.get(dataset, dataset)
+
+
 def card(source: str | os.PathLike[str], place: Place = DEFAULT_PLACE) -> str:
     """A model's card, README.md, as harmless Markdown (see `fer_hub.markdown.harmless`); "" where it has none.
 

@@ -17,6 +17,7 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 
+from fer_hub.classifier import load_classifier
 from fer_hub.hub import ZOO
 from fer_hub.labels import display
 from fer_hub.types import ModelError
@@ -334,10 +335,10 @@ def test_a_models_labels_are_mapped_to_those_of_the_data(
 
 def test_a_model_is_scored_on_its_own_splits_unless_others_are_asked_for(tmp_path: Path, toy_model: Path) -> None:
     for source, protocol in ((str(toy_model), "as-given"), ("fer-lite0", "official"), ("ferplus-lite0", "ferplus")):
-        assert own_protocol(source, "onnx", "fp32") == protocol
+        assert own_protocol(load_classifier(source).info) == protocol
     for stated in ({}, {"protocol": "somebody's own"}):
         source = str(tiny_models.network(tmp_path / str(len(stated)), **stated))
-        assert own_protocol(source, "onnx", "fp32") == "official"
+        assert own_protocol(load_classifier(source).info) == "official"
 
 
 def test_views_are_named_and_counted(tmp_path: Path, toy_model: Path, toy_csv: Path) -> None:

@@ -256,7 +256,7 @@ def test_an_ensemble_says_what_it_is_made_of_and_has_a_row_in_the_readmes_table(
     assert [(each.kind, each.about) for each in found] == [("ensemble", "2 models; views: flip")]
     row = table_row(reports.readme_block(out), "[both](model_cards/results/records/both.json)")
     assert row[1] == "2 × resnet18, vgg16, views: flip"
-    command = "python -m train ensemble runs/a fer-lite0 --out runs/both --views flip --weights 1 2"
+    command = "python -m train ensemble runs/a fer-lite0 --out runs/both --weights 1 2 --views flip"
     assert command in anchors.page([], out).splitlines()
     assert row[-1] == "210"  # an ensemble has no seed
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from . import leaks
 from .data import Data
-from .finished import METRICS, WEIGHTS, model_folder
+from .finished import WEIGHTS, model_folder, result_of
 
 KEPT = ("config", "parent", "teacher", "dataset", "data", "seconds")
 """What a result keeps of the run before it, if its files say so."""
@@ -29,8 +28,7 @@ def parent_of(init: Path | None, splits: Data, protocol: str) -> dict[str, Any] 
     Returns:
         KEPT of it, and beware: why it may know rows that are scored (see leaks.knows), None where it cannot.
     """
-    file = weights_file(init).with_name(METRICS) if init else None
-    values = json.loads(file.read_bytes()) if file and file.is_file() else {}
+    values = result_of(weights_file(init).parent) if init else {}
     if "config" not in values:
         return None
     found = {name: values[name] for name in KEPT if name in values}

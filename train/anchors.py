@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fer_hub.hub import ZOO, zoo_models
 
-from . import cards, leaks, records
+from . import cards, ensemble_card, leaks, records
 from .card_data import recipe
 from .cards import TEMPLATES
 from .config import completed
@@ -155,10 +154,8 @@ def commands(each: Candidate) -> list[str]:
     run = each.result["config"]
     if "members" not in run:
         return [step["command"] for step in recipe(each.result, each.name)]
-    models = [shlex.quote(name if name in zoo_models() else f"runs/{name}") for name in run["members"]]
-    weights = [f"{weight:g}" for weight in run["weights"]]
-    words = ["python -m train ensemble", *models, f"--out runs/{shlex.quote(each.name)} --views {run['views']}"]
-    return [" ".join(words + ([f"--weights {' '.join(weights)}"] if len(set(weights)) > 1 else []))]
+    models = [name if name in zoo_models() else f"runs/{name}" for name in run["members"]]
+    return [ensemble_card.typed(models, run["weights"], run["views"], f"runs/{each.name}")]
 
 
 # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────────

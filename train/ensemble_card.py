@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +142,13 @@ def front_matter(title: str, config: dict[str, Any], result: dict[str, Any], dat
 def command(config: dict[str, Any], title: str) -> str:
     """The shell command that makes the ensemble anew beside its folder, typed in that folder."""
     fer = config["fer"]
-    models = [row["model"] for row in fer["members"]]
-    weights = [f"{row['weight']:g}" for row in fer["members"]]
-    words = ["python -m train ensemble", *map(shlex.quote, models), f"--out ../{shlex.quote(title)}-again"]
-    words += [f"--weights {' '.join(weights)}"] if len(set(weights)) > 1 else []
-    return " ".join([*words, f"--views {fer['views']}"])
+    models, weights = ([row[name] for row in fer["members"]] for name in ("model", "weight"))
+    return typed(models, weights, fer["views"], f"../{title}-again")
+
+
+def typed(models: Sequence[str], weights: Sequence[float], views: str, out: str) -> str:
+    """The shell command that makes an ensemble."""
+    shares = [f"{weight:g}" for weight in weights]
+    words = ["python -m train ensemble", *map(shlex.quote, models), f"--out {shlex.quote(out)}"]
+    words += [f"--weights {' '.join(shares)}"] if len(set(shares)) > 1 else []
+    return " ".join([*words, f"--views {views}"])

@@ -16,7 +16,7 @@ from . import card_data
 from .data import Data
 from .finished import CONFIG, METRICS, data_of, model_folder
 from .measure import size_and_hash
-from .splits import CHALLENGE
+from .splits import agree
 
 OF_ROWS = ("protocol", "align", "on_missing", "limit")
 """Options of a run that say which rows it learns from and which are scored."""
@@ -81,11 +81,10 @@ def check_alike(candidates: Sequence[Joining]) -> None:
         ValueError: One was trained on other rows than the first, itself or in a run before.
     """
     first = rows_of(candidates[0])
-    alike = set(CHALLENGE) if first["protocol"] in CHALLENGE else {first["protocol"]}
     for each in candidates:
         own = rows_of(each)
         different = [f"{name} {own[name]} instead of {first[name]}" for name in first if own[name] != first[name]]
-        before = {run["protocol"] for run in earlier(each.result)} - alike
+        before = {run["protocol"] for run in earlier(each.result) if not agree(run["protocol"], first["protocol"])}
         different += [f"a run before with protocol {name}" for name in sorted(before)]
         if different:
             raise ValueError(

@@ -66,9 +66,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     check_options(config)
     first, *others = config.runtimes or RUNTIMES
     sources = config.models or (DEFAULT_MODEL,)
-    protocol = config.protocol or candidates.own_protocol(sources[0], first, config.variant)
+    loaded = candidates.opened(sources, first, config.variant)
+    protocol = config.protocol or candidates.own_protocol(loaded[0].info)
     splits = data.load(protocol, config.data)
-    found = candidates.load(sources, first, config.variant, config.tta, splits.labels, config.ensemble)
+    found = candidates.load(sources, loaded, first, config.variant, config.tta, splits.labels, config.ensemble)
     splits, notes = fitting(splits, found, protocol, config.data)
     foreign = [shift.read_foreign(path, splits.labels, learnt=learnt(splits)) for path in config.foreign]
     single = found[: len(sources)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,12 @@ def model_folder(source: str | Path) -> Path:
         f"There is no model in {source}: a model has {CONFIG} and {WEIGHTS}. "
         f"Give a run's folder, a model folder, or one of the zoo ({', '.join(zoo_models())})."
     )
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """metrics.json of a model folder; empty where it has none."""
+    file = folder / METRICS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def check_replaceable(out: Path) -> None:

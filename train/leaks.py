@@ -10,7 +10,7 @@ import numpy as np
 from . import duplicates
 from .data import Data, Split
 from .rows import USAGES
-from .splits import CHALLENGE
+from .splits import agree
 
 MERGED = {
     7178: "FER2013's PublicTest and PrivateTest together",
@@ -53,10 +53,9 @@ def doubtful(result: Mapping[str, Any]) -> bool:
 def _learnt(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
     """From its own training rows."""
     own, dataset = trained.get("protocol"), trained.get("dataset")
-    same = own == protocol or {own, protocol} <= set(CHALLENGE)
     if own is None:
         return "does not say which rows it was trained on: these may be among them."
-    if not same and _family(dataset) == _family(data.dataset):
+    if not agree(own, protocol) and _family(dataset) == _family(data.dataset):
         return f"was trained under {own}, not {protocol}: it knows some of these rows."
     if own == protocol == "as-given" and trained.get("data") != data.digest:
         return "was trained on a data set as it was given: these rows may be among its own."

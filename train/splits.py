@@ -22,6 +22,13 @@ SEED = 2013
 FERPLUS_LABELS = canonical_all(VOTES[:8])
 CHALLENGE = ("official", "official-clean", "ferplus")
 """Protocols whose three splits are those of the challenge."""
+
+
+def agree(one: str | None, other: str | None) -> bool:
+    """Whether no row that is scored under one protocol is learned from under the other."""
+    return one == other or {one, other} <= set(CHALLENGE)
+
+
 KAGGLE_TRAIN = {
     "angry": 3993, "disgust": 436, "fear": 4103, "happy": 7164, "sad": 4938, "surprise": 3205, "neutral": 4982
 }  # fmt: skip

@@ -6,7 +6,6 @@ Distillation is Hinton et al. 2015 (arXiv:1503.02531), the same augmented pictur
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from .batches import normalise
 from .config import RunConfig, model_name
 from .data import Data
 from .ensemble_members import is_ensemble
-from .finished import METRICS, WEIGHTS, model_folder
+from .finished import WEIGHTS, model_folder, result_of
 from .measure import size_and_hash
 
 
@@ -141,9 +140,7 @@ def described(config: RunConfig, splits: Data) -> list[dict[str, Any]]:
 
 def trained_on(folder: Path, info: ModelInfo) -> dict[str, Any]:
     """Protocol, data set and digest of a model's data, and what it learned from before, as far as its files say."""
-    metrics = folder / METRICS
-    result = json.loads(metrics.read_bytes()) if metrics.is_file() else {}
-    return leaks.account(info.fer, result)
+    return leaks.account(info.fer, result_of(folder))
 
 
 def warnings(found: Sequence[dict[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ from PIL import Image as PILImage
 
 from ..labels import UNCERTAIN, color_of_label, display
 from ..languages import number, percent, say
-from ..listing import DATASETS
+from ..listing import title_of
 from ..types import Image, Prediction
 
 CSV = "text/csv;charset=utf-8"
@@ -82,7 +82,7 @@ def accuracy(figures: Mapping[str, Any], dataset: str | None, digits: int, langu
     """
     if figures.get("accuracy") is None:
         return ""
-    known = [DATASETS.get(dataset, dataset)] if dataset else []
+    known = [title_of(dataset)] if dataset else []
     known += [f"n = {number(figures['n'], 0, language)}"] if figures.get("n") is not None else []
     return percent(figures["accuracy"], digits, language) + (f" ({', '.join(known)})" if known else "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from fer_hub.classifier import RUNTIMES, Classifier, Network, load_classifier, softmax
 from fer_hub.ensemble import SMALLEST, Ensemble
 from fer_hub.relabel import Relabelled, maps_in, together
-from fer_hub.types import ModelError
+from fer_hub.types import ModelError, ModelInfo
 from fer_hub.views import count_views
 
 from .. import finished, leaks
@@ -87,18 +86,33 @@ class Candidate:
         ]
 
 
-def load(
-    sources: Sequence[str], runtime: str, variant: str, views: str, labels: Sequence[str], ensemble: bool
-) -> list[Candidate]:
-    """The models that were asked for, and, where that was asked for, all of them as one.
+def opened(sources: Sequence[str], runtime: str, variant: str) -> list[Classifier]:
+    """The models as they are.
 
     Raises:
-        ModelError: A model is not to be had, or they do not fit together.
+        ModelError: One is not to be had.
+    """
+    return [load_classifier(place_of(source), runtime=runtime, variant=variant) for source in sources]
+
+
+def load(
+    sources: Sequence[str],
+    loaded: Sequence[Classifier],
+    runtime: str,
+    variant: str,
+    views: str,
+    labels: Sequence[str],
+    ensemble: bool,
+) -> list[Candidate]:
+    """The opened models as they are scored, and, where that was asked for, all of them as one.
+
+    Raises:
+        ModelError: They do not fit together.
         ValueError: Nothing to put together, or an option is unknown.
     """
     if ensemble and len(sources) < 2:
         raise ValueError("--ensemble puts models together, but only one is named. Name two or more.")
-    found, loaded = [], [load_classifier(place_of(source), runtime=runtime, variant=variant) for source in sources]
+    found: list[Candidate] = []
     for source, model in zip(sources, loaded, strict=True):
         name = free(_title(source, model, views), [other.name for other in found])
         found.append(Candidate(name, (source,), runtime, variant, together([model], views, labels)))
@@ -108,13 +122,8 @@ def load(
     return found
 
 
-def own_protocol(source: str, runtime: str, variant: str) -> str:
-    """The protocol that a model was trained under; "official" where it does not say one that is known here.
-
-    Raises:
-        ModelError: The model is not to be had.
-    """
-    info = load_classifier(place_of(source), runtime=runtime, variant=variant).info
+def own_protocol(info: ModelInfo) -> str:
+    """The protocol that a model was trained under; "official" where it does not say one that is known here."""
     named = info.fer.get("protocol")
     return named if named in PROTOCOLS else "official"
 
@@ -222,14 +231,8 @@ def size_of(classifier: Classifier) -> int:
 
 def parameters_of(classifier: Classifier) -> int | None:
     """Weights of all networks, as their results say; None where one does not."""
-    counts = [result_of(network).get("parameters") for network in members(classifier)]
+    counts = [finished.result_of(network.info.path).get("parameters") for network in members(classifier)]
     return None if None in counts else sum(counts)
-
-
-def result_of(network: Network) -> dict[str, Any]:
-    """metrics.json of the folder that a network lies in; empty where it has none."""
-    file = network.info.path / finished.METRICS
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 # ── whether the rows are fresh to them ───────────────────────────────────────────────────────────────────────────────
@@ -238,14 +241,17 @@ def result_of(network: Network) -> dict[str, Any]:
 def alignments(found: Sequence[Candidate]) -> set[str]:
     """How the faces were aligned that the networks learned from: modes of train.align."""
     networks = [network for each in found for network in members(each.classifier)]
-    return {result_of(network).get("config", {}).get("align") or network.info.alignment for network in networks}
+    return {
+        finished.result_of(network.info.path).get("config", {}).get("align") or network.info.alignment
+        for network in networks
+    }
 
 
 def known_rows(found: Sequence[Candidate], splits: Data, protocol: str) -> list[str]:
     """Sentences on networks that may have learned from rows of any split but train: none where all is well."""
     sentences = []
     for network in (network for each in found for network in members(each.classifier)):
-        trained = leaks.account(network.info.fer, result_of(network))
+        trained = leaks.account(network.info.fer, finished.result_of(network.info.path))
         known = leaks.knows(trained, splits, protocol)
         if known:
             sentences.append(f"{names_of(network.info.path, None).title} {known}")
