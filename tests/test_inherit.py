@@ -1,4 +1,4 @@
-"""train.inherit: initial weights for a backbone out of a larger one's; python -m train inherit."""
+"""train.inherit: initial weights for a backbone out of another one's; python -m train inherit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file, save_model
 from torch import nn
 
 from fer_hub.backbones import build, head_weights, load_initial
@@ -18,14 +18,11 @@ from train.inherit import selected, thinned, untouched
 WIDE, NARROW = "mobilenetv3_small_100", "timm:mobilenetv3_small_050"
 
 
-def weights_of(model: nn.Module, path: Path) -> Path:
-    save_file({name: weight.contiguous() for name, weight in model.state_dict().items()}, path)
-    return path
-
-
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return weights_of(build(WIDE, 1000), tmp_path_factory.mktemp("weights") / "wide.safetensors")
+    path = tmp_path_factory.mktemp("weights") / "wide.safetensors"
+    save_model(build(WIDE, 1000), str(path))
+    return path
 
 
 def inherit(source: Path | str, theirs: str, ours: str, out: Path) -> int:
@@ -52,10 +49,10 @@ def test_evenly_spaced_channels_and_the_middle_of_filters_are_kept(
 
 def test_a_network_of_the_same_sizes_computes_the_same_features() -> None:
     torch.manual_seed(0)
-    larger, smaller = build(WIDE, 7).eval(), build(WIDE, 7).eval()
-    smaller.load_state_dict(selected(larger, smaller), strict=False)
+    donor, heir = build(WIDE, 7).eval(), build(WIDE, 7).eval()
+    heir.load_state_dict(selected(donor, heir), strict=False)
     image = torch.randn(2, 3, 64, 64)
-    torch.testing.assert_close(smaller.forward_features(image), larger.forward_features(image))  # type: ignore[operator]
+    torch.testing.assert_close(heir.forward_features(image), donor.forward_features(image))  # type: ignore[operator]
 
 
 def numbered(model: nn.Module, axis: Callable[[torch.Tensor], int]) -> nn.Module:
@@ -72,9 +69,9 @@ def numbered(model: nn.Module, axis: Callable[[torch.Tensor], int]) -> nn.Module
 
 
 def test_a_layer_takes_in_those_channels_that_the_one_before_hands_on() -> None:
-    smaller = build(NARROW, 7)
-    out = selected(numbered(build(WIDE, 7), lambda _: 0), smaller)
-    taken_in = selected(numbered(build(WIDE, 7), lambda weight: min(1, weight.ndim - 1)), smaller)
+    heir = build(NARROW, 7)
+    out = selected(numbered(build(WIDE, 7), lambda _: 0), heir)
+    taken_in = selected(numbered(build(WIDE, 7), lambda weight: min(1, weight.ndim - 1)), heir)
     block = "blocks.2.1"
     expanded = out[f"{block}.conv_pw.weight"][:, 0, 0, 0].tolist()
     assert len(expanded) < build(WIDE, 7).get_submodule(f"{block}.conv_pw").out_channels
@@ -88,12 +85,12 @@ def test_a_layer_takes_in_those_channels_that_the_one_before_hands_on() -> None:
 
 
 def test_a_layer_of_the_same_name_but_another_kind_is_left_as_it_begins_and_so_is_what_is_larger() -> None:
-    larger, smaller = build("tf_efficientnet_lite0", 7), build("mobilenetv3_large_100", 7)
-    chosen = selected(larger, smaller)
-    assert {"blocks.6.0.bn1.weight"} <= larger.state_dict().keys() & smaller.state_dict().keys() - chosen.keys()
+    donor, heir = build("tf_efficientnet_lite0", 7), build("mobilenetv3_large_100", 7)
+    chosen = selected(donor, heir)
+    assert {"blocks.6.0.bn1.weight"} <= donor.state_dict().keys() & heir.state_dict().keys() - chosen.keys()
     assert not {"conv_head.weight", "classifier.weight"} & chosen.keys()
     assert "conv_stem.weight" in chosen  # a Conv2d here, one with other padding there
-    left = untouched(smaller.state_dict().keys() - head_weights(smaller), chosen.keys())
+    left = untouched(heir.state_dict().keys() - head_weights(heir), chosen.keys())
     assert {"blocks.2.2", "blocks.6", "blocks.4.0.se", "conv_head"} <= set(left)
     assert not any(name.startswith("blocks.6.") for name in left)
 

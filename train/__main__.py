@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leaderboard": ("train.leaderboard:rebuild", "write a sweep's tables and figure anew from its result files"),
     "audit": ("train.audit:audit", "look for duplicates, leaks, conflicting and wrong labels in the data"),
     "evaluate": ("train.evaluate:evaluate", "score models again from their files, and report how far to trust them"),
-    "inherit": ("train.inherit:inherit", "select initial weights for a backbone from those of a larger one"),
+    "inherit": ("train.inherit:inherit", "select initial weights for a backbone from those of another one"),
     "export": ("train.export_command:export", "write every ONNX variant of a model and measure it"),
     "ensemble": ("train.ensemble:ensemble", "make one model of several, or of several views, and measure it"),
     "publish": ("train.publishing.model:publish", "put a model on the Hub"),

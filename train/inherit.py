@@ -1,13 +1,13 @@
-"""`python -m train inherit`: initial weights for a backbone that has none, out of a larger one's.
+"""`python -m train inherit`: initial weights for a backbone that has none, out of another one's.
 
 Weight selection, the uniform kind (Xu et al. 2024, "Initializing Models with Larger Ones", arXiv:2311.18823): where
-the larger network has a layer of the same name and kind, the smaller one's takes evenly spaced channels of it. Equal
-sizes are thinned to equal channels everywhere, so that what one layer hands on is what the next one expects.
+the donor has a layer of the same name and kind, and at least as wide, the heir's takes evenly spaced channels of it.
+Equal sizes are thinned to equal channels everywhere, so that what one layer hands on is what the next one expects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -54,35 +54,40 @@ def inherit(config: InheritConfig) -> None:
             f"{config.source} was left by a run: weights out of it would no longer say what they have learnt from. "
             "Give weights that have seen none of the data, such as ImageNet's."
         )
-    larger, smaller = (backbones.build(name, CLASSES) for name in (config.source_backbone, config.backbone))
-    lacking = backbones.load_initial(larger, source)["missing"]
-    chosen = {name: weight for name, weight in selected(larger, smaller).items() if name not in lacking}
+    donor, heir = (backbones.build(name, CLASSES) for name in (config.source_backbone, config.backbone))
+    lacking = backbones.load_initial(donor, source)["missing"]
+    chosen = {name: weight for name, weight in selected(donor, heir).items() if name not in lacking}
     if not chosen:
         raise ValueError(
             f"{config.source_backbone} has no layer that {config.backbone} could take weights from. "
             "Give another --source-backbone, of the same family."
         )
     write_bytes(config.out, save(chosen, {"source": source.name, "method": "weight selection"}))
-    ours, head = smaller.state_dict(), backbones.head_weights(smaller)
-    taken = sum(weight.numel() for weight in chosen.values())
-    total = sum(weight.numel() for name, weight in ours.items() if name not in head)
-    print(f"{config.out}: {len(chosen)} of {len(ours.keys() - head)} tensors, {taken / total:.0%} of the weights")
-    print(f"left as they begin: {', '.join(untouched(ours.keys() - head, chosen.keys())) or 'none'}")
+    print(f"{config.out}: {summary(chosen, heir)}")
 
 
-def selected(larger: nn.Module, smaller: nn.Module) -> dict[str, Tensor]:
-    """The weights that the smaller network takes from the larger one, by name; none for the head.
+def selected(donor: nn.Module, heir: nn.Module) -> dict[str, Tensor]:
+    """The weights that the heir takes from the donor, by name; none for the head.
 
     A layer is left out where the two networks' modules on the way to it are of other classes (the same name means
-    another thing there), or where the larger network's is the smaller one in some dimension.
+    another thing there), or where the donor's is the smaller one in some dimension.
     """
-    head = backbones.head_weights(smaller) | backbones.head_weights(larger)
-    own, theirs = smaller.state_dict(), larger.state_dict()
+    head = backbones.head_weights(heir) | backbones.head_weights(donor)
+    own, theirs = heir.state_dict(), donor.state_dict()
     return {
         name: thinned(theirs[name], weight.shape)
         for name, weight in own.items()
-        if name in theirs and name not in head and _same_kind(name, larger, smaller) and _fits(theirs[name], weight)
+        if name in theirs and name not in head and _same_kind(name, donor, heir) and _fits(theirs[name], weight)
     }
+
+
+def summary(chosen: Mapping[str, Tensor], heir: nn.Module) -> str:
+    """How much of a network but its head is chosen, and which of its modules are left as they begin."""
+    head = backbones.head_weights(heir)
+    sizes = {name: weight.numel() for name, weight in heir.state_dict().items() if name not in head}
+    share = sum(sizes[name] for name in chosen) / sum(sizes.values())
+    left = ", ".join(untouched(sizes, chosen)) or "none"
+    return f"{len(chosen)} of {len(sizes)} tensors, {share:.0%} of the weights\nleft as they begin: {left}"
 
 
 def thinned(weight: Tensor, shape: torch.Size) -> Tensor:
@@ -97,7 +102,7 @@ def thinned(weight: Tensor, shape: torch.Size) -> Tensor:
         kept = torch.arange(wanted)
         kept = kept * length // wanted if axis < 2 else kept + (length - wanted) // 2
         weight = weight.index_select(axis, kept)
-    return weight.clone()
+    return weight
 
 
 def untouched(names: Collection[str], chosen: Collection[str]) -> list[str]:
@@ -112,12 +117,12 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
-def _same_kind(name: str, larger: nn.Module, smaller: nn.Module) -> bool:
+def _same_kind(name: str, donor: nn.Module, heir: nn.Module) -> bool:
     """Whether all modules around a weight, but the whole networks, are of one class in both, or one of its own kind.
 
     (timm's Conv2dSame is a Conv2d that pads otherwise.)
     """
-    pairs = [(larger.get_submodule(path), smaller.get_submodule(path)) for path in _parents(name)[:-1]]
+    pairs = [(donor.get_submodule(path), heir.get_submodule(path)) for path in _parents(name)[:-1]]
     return all(isinstance(a, type(b)) or isinstance(b, type(a)) for a, b in pairs)
 
 
