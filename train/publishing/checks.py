@@ -19,7 +19,7 @@ from fer_hub.types import Array, Image, InputSpec
 
 from ..ensemble_members import is_ensemble
 from ..finished import CONFIG, METRICS, WEIGHTS
-from ..measure import PARITY, size_and_hash
+from ..measure import parity, size_and_hash
 
 PICTURE = "figures/confusion.png"
 REQUIRED = (CONFIG, METRICS, WEIGHTS, VARIANTS["fp32"], MEASURED, PICTURE)
@@ -101,9 +101,9 @@ def _parity(folder: Path) -> Iterator[str]:
 
 def _differs(name: str, file: str, logits: Array, expected: Array) -> Iterator[str]:
     if name == "fp32":
-        worst = float(np.abs(logits - expected).max())
-        if not worst <= PARITY:  # NaN is a difference, too
-            yield f"{file} and {WEIGHTS} differ by up to {worst:.1e} in their logits; at most {PARITY} is allowed."
+        difference, allowed = parity(logits, expected)
+        if not difference <= allowed:  # NaN is a difference, too
+            yield f"{file} and {WEIGHTS} differ by {difference:.1e} in their logits where {allowed:.1e} is allowed."
         return
     lost = _lost(logits, expected)
     if not lost <= TOLERANCE:
