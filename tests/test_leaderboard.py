@@ -180,6 +180,7 @@ def test_there_is_no_difference_to_nothing(own: float | None, report: float | No
         ({}, {"init": Path("weights/resnet18.imagenet.safetensors")}, []),
         ({}, {}, ["random initial weights"]),
         ({}, {"pretrained": True, "epochs": 3, "limit": 50}, ["epochs 3", "limit 50"]),
+        ({}, {"pretrained": True, "batch_size": 32}, ["batch_size 32"]),
         ({}, {"pretrained": True, "protocol": "official"}, ["protocol official"]),
         ({}, {"pretrained": True, "targets": "both"}, ["learned from labels and FERPlus' votes"]),
         ({}, {"pretrained": True, "lr": 0.5}, ["recipe report-1 with lr 0.5"]),

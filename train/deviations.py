@@ -20,7 +20,7 @@ OTHERS = ("teacher", "camera", "init_share", "balance")
 def unlike(name: str, given: Preset, config: Mapping[str, Any]) -> list[str]:
     """In what a run was not as its preset is with the report's own recipe: such a difference is not the network's."""
     usual, config = expand(name, Path(name))[0].config, completed(config)
-    fields = [field for field in (*given.fields, "epochs", "limit") if field not in given.axes]
+    fields = [field for field in (*given.fields, "epochs", "batch_size", "limit") if field not in given.axes]
     found = [f"{field} {config[field]}" for field in fields if config[field] != getattr(usual, field)]
     found += LEARNED.get(config["targets"], ())
     found += recipe_of(given.recipe, config)
