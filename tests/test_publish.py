@@ -149,7 +149,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
         "config.json and metrics.json state different accuracies on test",
     ),
     "a figure less": (edit("metrics.json", lambda v: v["test"].pop("ece")), "figure is missing"),
-    "other weights": (weights_of_another, "onnx/model.onnx and model.safetensors differ by"),
+    "other weights": (weights_of_another, "onnx/model.onnx and model.safetensors differ by up to"),
     "broken JSON": (lambda m: (m / "metrics.json").write_text("{"), "metrics.json"),
 }
 

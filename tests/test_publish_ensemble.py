@@ -192,7 +192,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "torch and ONNX that differ": (
         lambda f: shutil.copy(f / "one/model.safetensors", f / "two/model.safetensors"),
-        "differ by",
+        "differ by up to",
     ),
     "a temperature that is none": (edit(lambda v: v["fer"].update(temperature=float("inf"))), "temperature is inf"),
     "another temperature": (edit(lambda v: v["fer"].update(temperature=2.5)), "state different temperatures"),

@@ -149,10 +149,10 @@ def check_parity(logits: Array, expected: Array) -> None:
     Raises:
         ParityError: Logits differ by more than `tolerance`, or a label differs that is no tie.
     """
-    difference, allowed = parity(logits, expected)
-    if not difference <= allowed:  # NaN is a difference, too
+    worst, allowed = parity(logits, expected)
+    if not worst <= allowed:  # NaN is a difference, too
         raise ParityError(
-            f"{VARIANTS['fp32']}: torch and ONNX logits differ by {difference:.2e} where {allowed:.2e} is allowed."
+            f"{VARIANTS['fp32']}: torch and ONNX logits differ by up to {worst:.2e} where {allowed:.2e} is allowed."
         )
     theirs = np.take_along_axis(expected, logits.argmax(axis=1)[:, None], axis=1)[:, 0]
     others = int((expected.max(axis=1) - theirs > tolerance(expected)).sum())
