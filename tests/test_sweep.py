@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,10 @@ TINY = {"backbone": "timm:test_resnet", "protocol": "as-given", "image_size": 48
 FOUR = ("sampling=none", "sampling=oversample:disgust", "loss=cross-entropy", "loss=focal")
 
 
-def tiny(out: Path, data: Path, *more: str) -> list[str]:
-    """Arguments of four runs of seconds."""
+def tiny(out: Path, data: Path, *more: str, runs: Sequence[str] = FOUR) -> list[str]:
+    """Arguments of runs of seconds: four, or others."""
     sets = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
-    only = [part for text in FOUR for part in ("--only", text)]
+    only = [part for text in runs for part in ("--only", text)]
     head = ["sweep", "imbalance-grid", "--out", str(out), "--data", str(data), "--recipe", "ours", "--epochs", "2"]
     return [*head, *sets, *only, *more]
 
@@ -168,6 +169,7 @@ def test_an_axis_that_is_set_keeps_this_value_only() -> None:
         (["imbalance-grid", "--only", "network=vgg16"], "A run has no field 'network'. Known: data, protocol"),
         (["imbalance-grid", "--set", "lr"], "--set 'lr' is not of the form field=value"),
         (["imbalance-grid", "--set", "out=x"], "A run has no field 'out'"),
+        (["imbalance-grid", "--set", "los=focal"], "A run has no field 'los'. Known: data, protocol"),
         (["imbalance-grid", "--set", "lr=fast"], "--set lr=fast: lr is a number."),
         (["imbalance-grid", "--set", "compile=1"], "--set compile=1: compile is true or false."),
         (["imbalance-grid", "--set", "limit=all"], "--set limit=all: limit is a whole number or none."),
@@ -177,6 +179,14 @@ def test_an_axis_that_is_set_keeps_this_value_only() -> None:
         (["imbalance-grid", "--shard", "0/2"], "--shard '0/2' is not of the form i/n"),
         (["imbalance-grid", "--time-budget", "9"], "--time-budget '9' is no time. Write it as 9m, 90s or 1h30m"),
         (["imbalance-grid", "--init-dir", "nowhere"], "--init-dir nowhere is no folder"),
+        (["imbalance-grid", "--init-run", "loss"], "--init-run 'loss' is not of the form field=value"),
+        (["imbalance-grid", "--init-run", "lr=1"], "--init-run lr=1.0: lr is no axis. Axes: backbone, sampling, loss."),
+        (["imbalance-grid", "--init-run", "loss=focal", "--only", "loss=focal"], "--init-run leaves no run"),
+        (["imbalance-grid", "--init-run", "loss=focal", "--pretrained"], "--init-run, --init-dir and --pretrained all"),
+        (
+            ["imbalance-grid", "--init-run", "sampling=none", "--init-run", "loss=focal", "--out", "nowhere"],
+            "nowhere/imbalance-grid/legacy_xception--none--focal is no finished run. Train it first",
+        ),
     ],
 )
 def test_a_wrong_word_is_one_sentence_and_status_2(
@@ -298,6 +308,22 @@ def test_four_runs_stopped_by_their_time_end_as_unbroken_ones_do(
     for path in results:
         assert f"{100 * json.loads(path.read_text())['test']['accuracy']:.2f}" in table
     assert (folder / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_a_run_begins_with_the_model_of_another_run_of_the_sweep(tmp_path: Path, toy_csv: Path) -> None:
+    first, later = ("sampling=none", "loss=cross-entropy"), ("sampling=none", "loss=focal")
+    begun_with = [part for text in first for part in ("--init-run", text)]
+    assert main(tiny(tmp_path, toy_csv, runs=first)) == 0
+    assert main(tiny(tmp_path, toy_csv, *begun_with, "--set", "epochs=1", runs=later)) == 0
+    before, after = (
+        json.loads((tmp_path / "imbalance-grid" / f"timm-test_resnet--none--{loss}" / "result.json").read_text())
+        for loss in ("cross-entropy", "focal")
+    )
+    assert before["config"]["init"] is None
+    assert after["config"]["init"] == "timm-test_resnet--none--cross-entropy/model"
+    assert after["parent"]["config"] == before["config"]
+    assert after["parent"]["beware"] is None
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(

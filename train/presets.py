@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .config import RunConfig
 from .recipes import recipe
+from .run_folder import RESULT
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,33 @@ def _weights_in(folder: Path, backbone: str) -> Path | None:
     return found[0] if found else None
 
 
+def after(runs: Sequence[Run], first: Mapping[str, Any]) -> list[Run]:
+    """The runs, each begun with the model that another run of the sweep left; those others are no longer in the list.
+
+    Args:
+        runs: Of one preset.
+        first: Axes in which that other run differs, and its values, e.g. of sampling and loss.
+
+    Raises:
+        ValueError: Not an axis, initial weights from elsewhere, nothing left, or such a run is not finished.
+    """
+    later = [run for run in runs if not first.items() <= run.axes.items()]
+    for axis in first:
+        if runs and axis not in runs[0].axes:
+            raise ValueError(f"--init-run {axis}={first[axis]}: {axis} is no axis. Axes: {', '.join(runs[0].axes)}.")
+    if runs and not later:
+        raise ValueError("--init-run leaves no run: those that are begun with are not trained again. Widen --only.")
+    return [replace(run, config=replace(run.config, init=_finished(run, first))) for run in later]
+
+
+def _finished(run: Run, first: Mapping[str, Any]) -> Path:
+    """The folder of the run of the same sweep with these values of the axes."""
+    folder = run.config.out.parent / slug({**run.axes, **first})
+    if not (folder / RESULT).is_file():
+        raise ValueError(f"--init-run: {folder} is no finished run. Train it first, without --init-run.")
+    return folder
+
+
 HINTS = get_type_hints(RunConfig)
 
 
@@ -221,8 +249,8 @@ def _known(name: str) -> str:
     return name
 
 
-def assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """`field=value` texts as values of RunConfig's fields, each of its field's type.
+def assignments(texts: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """`field=value` texts as values of RunConfig's fields, each of its field's type; `option` is named in errors.
 
     Raises:
         ValueError: Not of that form, an unknown field, or a value of another type.
@@ -231,8 +259,8 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"--set {text!r} is not of the form field=value, e.g. --set lr=3e-4.")
-        values[_known(name)] = _typed(name, value)
+            raise ValueError(f"{option} {text!r} is not of the form field=value, e.g. --set lr=3e-4.")
+        values[name] = _typed(_known(name), value, option)
     return values
 
 
@@ -247,7 +275,7 @@ READERS: dict[Any, tuple[str, Callable[[str], Any]]] = {
 }
 
 
-def _typed(name: str, text: str) -> Any:
+def _typed(name: str, text: str, option: str) -> Any:
     options = get_args(HINTS[name]) if NoneType in get_args(HINTS[name]) else (HINTS[name],)
     if NoneType in options and text.lower() == "none":
         return None
@@ -260,4 +288,4 @@ def _typed(name: str, text: str) -> Any:
         return read(text)
     except (ValueError, KeyError) as error:
         none = " or none" if NoneType in options else ""
-        raise ValueError(f"--set {name}={text}: {name} is {what}{none}.") from error
+        raise ValueError(f"{option} {name}={text}: {name} is {what}{none}.") from error

@@ -62,6 +62,10 @@ class SweepConfig:
     """Folder of initial weights, <backbone>.safetensors or <backbone>.*.safetensors, used where there is one."""
     pretrained: bool = False
     """Fetch timm's own pretrained weights where --init-dir has none."""
+    init_run: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """field=value of an axis: begin each run with the model that this sweep's run of that value left, e.g.
+    sampling=none and loss=cross-entropy, so that classes are balanced only after all rows have been learned from
+    (deferred re-balancing, Cao et al. 2019, arXiv:1906.07413); may be given more than once."""
 
     time_budget: str | None = None
     """Stop cleanly after so long, e.g. 9m, 90s or 1h30m; exit status 0."""
@@ -96,7 +100,13 @@ def planned(config: SweepConfig) -> tuple[list[Run], int]:
     everything = presets.expand(config.preset, config.folder, config.recipe, changes)
     runs = presets.share(everything, config.shard) if config.shard else everything
     runs = presets.only(runs, config.only) if config.only else runs
-    return presets.with_weights(runs, config.init_dir, config.pretrained), len(everything)
+    if config.init_run:
+        if config.init_dir or config.pretrained:
+            raise ValueError("--init-run, --init-dir and --pretrained all name initial weights. Give one of them.")
+        runs = presets.after(runs, presets.assignments(config.init_run, "--init-run"))
+    else:
+        runs = presets.with_weights(runs, config.init_dir, config.pretrained)
+    return runs, len(everything)
 
 
 def sweep(config: SweepConfig) -> int:
