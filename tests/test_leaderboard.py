@@ -104,7 +104,27 @@ def test_the_imbalance_grid_has_the_layout_of_the_reports_tables(tmp_path: Path)
     assert row[7] == f"{100 * (test['accuracy'] - 0.4784):+.2f}".replace("-", "−")
     assert row[8] == "–".join(f"{100 * v:.2f}" for v in test["accuracy_95"])
     assert row[-3:] == [str(test["n"]), "0", "random initial weights"]
-    assert "30 of 60 runs done" in text
+    assert "36 of 60 runs done, 6 of them as another run of the list" in text
+
+
+def test_weights_that_are_all_1_need_no_run_of_their_own(tmp_path: Path) -> None:
+    runs = {run.slug: run for run in expand("imbalance-grid", tmp_path) if run.axes["backbone"] == "resnet18"}
+    own = ("resnet18--hybrid-8989--cross-entropy", "resnet18--hybrid-8989--weighted")
+    for slug in ("resnet18--none--cross-entropy", "resnet18--undersample--cross-entropy", *own):
+        finish(runs[slug])
+    rows = {row["called"]: row for row in leaderboard.rows_of("imbalance-grid", leaderboard.read(tmp_path))}
+    assert not rows["resnet18 none weighted"]["done"]
+    assert not rows["resnet18 undersample focal"]["done"]
+    assert not rows["resnet18 hybrid:3000 weighted"]["done"]
+    lent, lender = rows["resnet18 undersample weighted"], rows["resnet18 undersample cross-entropy"]
+    assert (lent["done"], lent["same_as"]) == (True, lender["slug"])
+    for key, figures in lender["figures"].items():
+        assert lent["figures"][key]["value"] == figures["value"]
+    assert lent["figures"]["accuracy"]["report"] == 0.2751  # its own cell's
+    assert rows["resnet18 hybrid:8989 weighted"]["same_as"] is None
+    text = leaderboard.as_markdown("imbalance-grid", list(rows.values()))
+    assert "5 of 60 runs done, 1 of them as another run of the list" in text
+    assert "the same run as resnet18--undersample--cross-entropy, random initial weights |" in text
 
 
 def test_the_aligned_table_says_that_its_test_set_is_another(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
+from train.losses import balanced_weights
 from train.names import split_name
-from train.sampling import SAMPLERS, check, epoch_order
+from train.sampling import SAMPLERS, check, epoch_order, evens
 
 NAMES = ("angry", "disgust", "fear", "happy")
 LABELS = np.repeat(np.arange(4), [50, 3, 20, 11]).astype(np.int64)
@@ -37,6 +39,12 @@ def test_rows_per_class_are_as_the_name_says(name: str) -> None:
     order = order_of(name)
     assert np.bincount(LABELS[order]).tolist() == SIZES[name]
     assert np.issubdtype(order.dtype, np.integer)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_drawing_that_evens_the_classes_leaves_the_weighted_loss_nothing_to_weigh(name: str) -> None:
+    counts = torch.from_numpy(np.bincount(LABELS[order_of(name)]))
+    assert evens(name) == (len(set(SIZES[name])) == 1) == bool((balanced_weights(counts) == 1).all())
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -23,6 +23,7 @@ from .deviations import begun_with, unlike
 from .layouts import LAYOUTS, Layout, difference, references, same_images, value
 from .presets import PRESETS, Preset, expand, preset
 from .run_folder import RESULT, is_trial, write_bytes
+from .sampling import evens
 
 STEM, LOCK = "leaderboard", "leaderboard.lock"
 BOARDS = TEMPLATES / "leaderboards"
@@ -93,17 +94,32 @@ def rows_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[dict[str, 
     """A row for every run of the preset, in its order, done or not; results that are none of them follow.
 
     Several results of one run (another recipe, seed, teacher) have a row each; those without a test score have none.
+    A run that is not done, but the same as one that is (see `twin`), has the row of that one.
     """
     given, rows = preset(name), []
-    left = {slug: result for slug, result in results.items() if "test" in result}
+    scored = {slug: result for slug, result in results.items() if "test" in result}
+    left = dict(scored)
     for run in expand(name, Path(name)):
         mine = [slug for slug, result in left.items() if _is_of(result["config"], run.axes)]
         rows += [_row(name, given, run.axes, slug, left.pop(slug)) for slug in mine]
-        rows += [] if mine else [_row(name, given, run.axes, run.slug, None)]
+        same = twin(run.axes)
+        lent = [slug for slug, result in scored.items() if same and _is_of(result["config"], same)] if not mine else []
+        rows += [_row(name, given, run.axes, slug, scored[slug]) | {"same_as": slug} for slug in lent]
+        rows += [] if mine or lent else [_row(name, given, run.axes, run.slug, None)]
     for slug, result in left.items():
         axes = {axis: completed(result["config"])[axis] for axis in given.axes}
         rows.append(_row(name, given, axes, slug, result))
     return rows
+
+
+def twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The axes of the run that one is the same as, to the last digit; None: there is no such run.
+
+    Where as many rows of every class are drawn, all class weights are 1, and the weighted loss is cross-entropy.
+    """
+    if axes.get("loss") == "weighted" and evens(axes.get("sampling", "none")):
+        return {**axes, "loss": "cross-entropy"}
+    return None
 
 
 def _is_of(config: Mapping[str, Any], axes: Mapping[str, Any]) -> bool:
@@ -140,6 +156,7 @@ def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: d
         "same_test": bool(result) and all(config[f] == given.fields.get(f, usual) for f, usual in TEST),
         "leaks": result.get("notes", {}).get("leaks", {}).get("train→test") if result else None,
         "unlike": unlike(name, given, config) if result else [],
+        "same_as": None,
     }
 
 
@@ -155,7 +172,7 @@ def as_csv(name: str, rows: Sequence[dict[str, Any]]) -> str:
     figures = LAYOUTS[name].figures
     kinds = ("value", "report", "difference")
     heads = [key if kind == "value" else f"{key}_{kind}" for key in figures for kind in kinds]
-    plain = ("table", "slug", "n", "seed", "epochs", "seconds", "weights")
+    plain = ("table", "slug", "n", "seed", "epochs", "seconds", "weights", "same_as")
     writer.writerow([*preset(name).axes, *plain, "accuracy_low", "accuracy_high", "unlike", *heads])
     for row in rows:
         low, high = row["interval"] or (None, None)
@@ -180,6 +197,7 @@ def as_markdown(name: str, rows: Sequence[dict[str, Any]], picture: str = f"{STE
         transposed=layout.tables is None,
         done=len({row["called"] for row in rows if row["done"]}),
         total=len({row["called"] for row in rows}),
+        lent=len({row["called"] for row in rows if row["same_as"]}),
         picture=picture,
     )
 

@@ -152,6 +152,7 @@ def summary(name: str, results: Path | None = None) -> dict[str, Any]:
         "singles": singles(name, mine),
         "total": len(expand(name, Path(name))),
         "done": len({row["called"] for row in rows if row["done"]}),
+        "lent": len({row["called"] for row in rows if row["same_as"]}),
         "compared": len(compared),
         "reached": sum(row["figures"]["accuracy"]["difference"] >= 0 for row in compared),
         "per": per,

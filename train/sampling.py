@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .names import known, refuse_argument
+from .names import known, refuse_argument, split_name
 
 Indices = NDArray[np.int64]
 Draw = Callable[[Indices, Generator], Indices]
@@ -87,6 +87,12 @@ def check(name: str, names: Sequence[str] = ()) -> Draw:
     """
     make, argument = known("sampling", name, SAMPLERS)
     return make(argument, names)
+
+
+def evens(name: str) -> bool:
+    """Whether a drawing has as many of every class, however many rows there are of each (but none of none)."""
+    base, argument = split_name(name)
+    return base in ("undersample", "hybrid") or (base == "oversample" and argument is None)
 
 
 def epoch_order(name: str, labels: Indices, seed: int, epoch: int, names: Sequence[str] = ()) -> Indices:
