@@ -100,12 +100,12 @@ def rows_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[dict[str, 
     scored = {slug: result for slug, result in results.items() if "test" in result}
     left = dict(scored)
     for run in expand(name, Path(name)):
-        mine = [slug for slug, result in left.items() if _is_of(result["config"], run.axes)]
-        rows += [_row(name, given, run.axes, slug, left.pop(slug)) for slug in mine]
-        same = twin(run.axes)
-        lent = [slug for slug, result in scored.items() if same and _is_of(result["config"], same)] if not mine else []
-        rows += [_row(name, given, run.axes, slug, scored[slug]) | {"same_as": slug} for slug in lent]
-        rows += [] if mine or lent else [_row(name, given, run.axes, run.slug, None)]
+        if mine := _of(run.axes, left):
+            rows += [_row(name, given, run.axes, slug, left.pop(slug)) for slug in mine]
+        elif lent := _of(twin(run.axes), scored):
+            rows += [_row(name, given, run.axes, slug, scored[slug]) | {"same_as": slug} for slug in lent]
+        else:
+            rows.append(_row(name, given, run.axes, run.slug, None))
     for slug, result in left.items():
         axes = {axis: completed(result["config"])[axis] for axis in given.axes}
         rows.append(_row(name, given, axes, slug, result))
@@ -122,8 +122,11 @@ def twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _is_of(config: Mapping[str, Any], axes: Mapping[str, Any]) -> bool:
-    return axes.items() <= completed(config).items()
+def _of(axes: Mapping[str, Any] | None, results: Mapping[str, dict[str, Any]]) -> list[str]:
+    """The names of the results that have these values of the axes."""
+    if axes is None:
+        return []
+    return [slug for slug, result in results.items() if axes.items() <= completed(result["config"]).items()]
 
 
 def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: dict[str, Any] | None) -> dict[str, Any]:

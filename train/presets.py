@@ -220,7 +220,7 @@ def after(runs: Sequence[Run], first: Mapping[str, Any]) -> list[Run]:
         first: Axes in which that other run differs, and its values, e.g. of sampling and loss.
 
     Raises:
-        ValueError: Not an axis, initial weights from elsewhere, nothing left, or such a run is not finished.
+        ValueError: Not an axis, nothing is left, or such a run is not finished.
     """
     later = [run for run in runs if not first.items() <= run.axes.items()]
     for axis in first:
