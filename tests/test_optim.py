@@ -87,7 +87,7 @@ def test_an_optimiser_learns_and_does_not_decay_biases_and_norms(name: str) -> N
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert math.isfinite(losses[-1])
     assert losses[-1] < 0.95 * losses[0]
     decayed = {len(group["params"]): group["weight_decay"] for group in make(optimizer=name)[1].param_groups}
