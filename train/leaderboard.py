@@ -198,11 +198,18 @@ def as_markdown(name: str, rows: Sequence[dict[str, Any]], picture: str = f"{STE
         axes=[axis for axis in given.axes if axis != layout.tables],
         tables=_tables(layout, rows),
         transposed=layout.tables is None,
-        done=len({row["called"] for row in rows if row["done"]}),
         total=len({row["called"] for row in rows}),
-        lent=len({row["called"] for row in rows if row["same_as"]}),
+        **counts(rows),
         picture=picture,
     )
+
+
+def counts(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many runs of a preset are done, however many rows each has, and how many of them are lent by their twin."""
+    return {
+        "done": len({row["called"] for row in rows if row["done"]}),
+        "lent": len({row["called"] for row in rows if row["same_as"]}),
+    }
 
 
 def _tables(layout: Layout, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
