@@ -248,8 +248,10 @@ def test_a_dry_run_lists_every_run_with_its_state_and_does_not_import_torch(tmp_
     assert lines[1].split() == ["2/60", "legacy_xception--none--weighted", "unfinished"]
     assert lines[2].split(maxsplit=2) == ["3/60", "legacy_xception--none--focal", "failed: ValueError: no"]
     assert "differs: " in lines[3] and "other values for lr" in lines[3]
-    assert lines[59].split() == ["60/60", "resnet18--hybrid-8989--focal", "open"]
-    assert lines[60] == "60 runs: 1 done, 1 unfinished, 1 failed, 1 differs, 56 open"
+    even = "resnet18--hybrid-8989"
+    assert lines[58].split(maxsplit=2) == ["59/60", f"{even}--weighted", f"same: as {even}--cross-entropy"]
+    assert lines[59].split() == ["60/60", f"{even}--focal", "open"]
+    assert lines[60] == "60 runs: 1 done, 1 unfinished, 1 failed, 1 differs, 12 same, 44 open"
     assert "will start from random weights, the report's from ImageNet" in lines[61]
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -350,6 +352,31 @@ def test_runs_that_failed_before_come_last_and_done_ones_not_at_all(tmp_path: Pa
     progress = Progress(runs, 60)
     assert [run.number for run in progress.sort_out()] == [3, 4, 1]
     assert progress.seconds_left() == 3 * 60  # all of one backbone
+
+
+def test_a_run_that_would_repeat_another_is_left_out_unless_it_was_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = runs_of("imbalance-grid", tmp_path, only=("backbone=resnet18",))
+    progress = Progress(runs, 60)
+    todo = progress.sort_out()
+    assert {run.axes["sampling"] for run in todo if run.axes["loss"] == "weighted"} == {"none", "oversample:disgust"}
+    assert "3 of 15 runs would repeat another's figures and are left out" in capsys.readouterr().out
+    begun = next(run for run in runs if run.slug == "resnet18--undersample--weighted")
+    run_folder.write_json(begun.config.out / "state", {})
+    assert [run for run in Progress(runs, 60).sort_out() if run not in todo] == [begun]
+
+
+def test_a_run_that_the_list_has_no_other_of_is_not_left_out(tmp_path: Path) -> None:
+    assert all(run.same_as is None for run in runs_of("imbalance-grid", tmp_path, set=("loss=weighted",)))
+
+
+def test_a_run_can_begin_with_the_model_of_the_one_that_a_left_out_run_would_repeat(tmp_path: Path) -> None:
+    lender = tmp_path / "imbalance-grid" / "resnet18--undersample--cross-entropy"
+    run_folder.write_json(lender / "result.json", {})
+    chosen = ("backbone=resnet18", "sampling=undersample", "loss=focal")
+    (run,) = runs_of("imbalance-grid", tmp_path, only=chosen, init_run=("loss=weighted",))
+    assert run.config.init == lender
 
 
 def test_an_estimate_goes_by_the_backbone_and_by_the_runs_at_a_time(tmp_path: Path) -> None:

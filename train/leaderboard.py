@@ -21,9 +21,8 @@ from .cards import TEMPLATES, render
 from .config import completed
 from .deviations import begun_with, unlike
 from .layouts import LAYOUTS, Layout, difference, references, same_images, value
-from .presets import PRESETS, Preset, expand, preset
+from .presets import PRESETS, Preset, expand, preset, twin
 from .run_folder import RESULT, is_trial, write_bytes
-from .sampling import evens
 
 STEM, LOCK = "leaderboard", "leaderboard.lock"
 BOARDS = TEMPLATES / "leaderboards"
@@ -110,16 +109,6 @@ def rows_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[dict[str, 
         axes = {axis: completed(result["config"])[axis] for axis in given.axes}
         rows.append(_row(name, given, axes, slug, result))
     return rows
-
-
-def twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The axes of the run that one is the same as, to the last digit; None: there is no such run.
-
-    Where as many rows of every class are drawn, all class weights are 1, and the weighted loss is cross-entropy.
-    """
-    if axes.get("loss") == "weighted" and evens(axes.get("sampling", "none")):
-        return {**axes, "loss": "cross-entropy"}
-    return None
 
 
 def _of(axes: Mapping[str, Any] | None, results: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from .config import RunConfig
 from .recipes import recipe
 from .run_folder import RESULT
+from .sampling import evens
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class Run:
     """Its place in the whole list, from 1; filters and shards do not change it."""
     axes: Mapping[str, Any]
     config: RunConfig
+    same_as: str | None = None
+    """Name of the run of the whole list that this one would repeat; see `twin`."""
 
     @property
     def slug(self) -> str:
@@ -137,8 +140,23 @@ def expand(name: str, out: Path, recipe_name: str = "report", changes: Mapping[s
         cell = dict(zip(axes, values, strict=True))
         special = given.per_backbone.get(cell.get("backbone", ""), {}) if own else {}
         settings = {**base, **length, **given.fields, **special, **cell, **changes}
-        runs.append(Run(number, cell, RunConfig(out=out / slug(cell), **settings)))
+        runs.append(Run(number, cell, RunConfig(out=out / slug(cell), **settings), _repeated(cell, axes)))
     return runs
+
+
+def twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The axes of the run that one is the same as, to the last digit; None: there is no such run.
+
+    Where as many rows of every class are drawn, all class weights are 1, and the weighted loss is cross-entropy.
+    """
+    if axes.get("loss") == "weighted" and evens(axes.get("sampling", "none")):
+        return {**axes, "loss": "cross-entropy"}
+    return None
+
+
+def _repeated(cell: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> str | None:
+    other = twin(cell)
+    return slug(other) if other and all(other[axis] in values for axis, values in axes.items()) else None
 
 
 def slug(cell: Mapping[str, Any]) -> str:
@@ -233,10 +251,12 @@ def after(runs: Sequence[Run], first: Mapping[str, Any]) -> list[Run]:
 
 def _finished(run: Run, first: Mapping[str, Any]) -> Path:
     """The folder of the run of the same sweep with these values of the axes."""
-    folder = run.config.out.parent / slug({**run.axes, **first})
-    if not (folder / RESULT).is_file():
-        raise ValueError(f"--init-run: {folder} is no finished run. Train it first, without --init-run.")
-    return folder
+    wanted = {**run.axes, **first}
+    folders = [run.config.out.parent / slug(axes) for axes in (wanted, twin(wanted)) if axes]
+    for folder in folders:
+        if (folder / RESULT).is_file():
+            return folder
+    raise ValueError(f"--init-run: {folders[-1]} is no finished run. Train it first, without --init-run.")
 
 
 HINTS = get_type_hints(RunConfig)

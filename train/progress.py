@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Literal
 
 from . import attempts, run_folder
 from .attempts import Outcome
@@ -23,8 +24,15 @@ class Progress:
         self.busy: set[int] = set()
 
     def sort_out(self) -> list[Run]:
-        """The runs to do: those that failed before come last, the done ones and those of other values not at all."""
-        states = {run.number: attempts.state_of(run.config) for run in self.runs}
+        """The runs to do: those that failed before come last, the done ones and those of other values not at all.
+
+        Those that would repeat another are no longer in the list.
+        """
+        asked = len(self.runs)
+        states = {run.number: state_of(run) for run in self.runs}
+        self.runs = [run for run in self.runs if states[run.number][0] != "same"]
+        if left_out := asked - len(self.runs):
+            print(f"{left_out} of {asked} runs would repeat another's figures and are left out; --dry-run names both")
         for run in self.runs:
             kind, why = states[run.number]
             if kind == "done":
@@ -74,6 +82,14 @@ class Progress:
         print("; the same command goes on" if left else "", flush=True)
         for text in self.failed.values():
             print(f"failed: {text}", file=sys.stderr)
+
+
+def state_of(run: Run) -> tuple[attempts.State | Literal["same"], str]:
+    """Where a run stands, and why; one that would repeat another stands nowhere unless it was begun."""
+    state, why = attempts.state_of(run.config)
+    if state == "open" and run.same_as:
+        return "same", f"as {run.same_as}"
+    return state, why
 
 
 def seconds_of(run: Run) -> float:
