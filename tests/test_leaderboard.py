@@ -220,10 +220,12 @@ def test_a_row_says_in_what_it_is_not_as_the_report(
     assert leaderboard.unlike("imbalance-grid", PRESETS["imbalance-grid"], config) == expected
 
 
-def test_results_outside_the_presets_list_follow_it(tmp_path: Path) -> None:
-    run = expand("imbalance-grid", tmp_path, changes={"backbone": "resnet50", "loss": "focal"})[0]
-    finish(run)
-    with leaderboard.write(tmp_path, "imbalance-grid")[0].open(newline="") as file:
+def test_results_outside_the_presets_list_follow_it_and_are_counted_apart(tmp_path: Path) -> None:
+    finish(expand("imbalance-grid", tmp_path)[0])
+    finish(expand("imbalance-grid", tmp_path, changes={"backbone": "resnet50", "loss": "focal"})[0])
+    table, text, _ = leaderboard.write(tmp_path, "imbalance-grid")
+    assert "1 of 60 runs done; 1 besides." in text.read_text()
+    with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 61
     assert (rows[60]["backbone"], rows[60]["loss"], rows[60]["accuracy_report"]) == ("resnet50", "focal", "")

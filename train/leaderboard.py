@@ -107,7 +107,7 @@ def rows_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[dict[str, 
             rows.append(_row(name, given, run.axes, run.slug, None))
     for slug, result in left.items():
         axes = {axis: completed(result["config"])[axis] for axis in given.axes}
-        rows.append(_row(name, given, axes, slug, result))
+        rows.append(_row(name, given, axes, slug, result) | {"extra": True})
     return rows
 
 
@@ -149,6 +149,7 @@ def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: d
         "leaks": result.get("notes", {}).get("leaks", {}).get("train→test") if result else None,
         "unlike": unlike(name, given, config) if result else [],
         "same_as": None,
+        "extra": False,
     }
 
 
@@ -187,18 +188,20 @@ def as_markdown(name: str, rows: Sequence[dict[str, Any]], picture: str = f"{STE
         axes=[axis for axis in given.axes if axis != layout.tables],
         tables=_tables(layout, rows),
         transposed=layout.tables is None,
-        total=len({row["called"] for row in rows}),
         **counts(rows),
         picture=picture,
     )
 
 
 def counts(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """How many runs of a preset are done, however many rows each has, and how many of them are lent by their twin."""
-    return {
-        "done": len({row["called"] for row in rows if row["done"]}),
-        "lent": len({row["called"] for row in rows if row["same_as"]}),
+    """How many runs a preset has (total), are done, whatever their number of rows, or lent by a twin; extra: others."""
+    kept = {
+        "total": [row for row in rows if not row["extra"]],
+        "done": [row for row in rows if row["done"] and not row["extra"]],
+        "lent": [row for row in rows if row["same_as"]],
+        "extra": [row for row in rows if row["extra"]],
     }
+    return {name: len({row["called"] for row in chosen}) for name, chosen in kept.items()}
 
 
 def _tables(layout: Layout, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from .cards import TEMPLATES
 from .data import PROTOCOLS
 from .layouts import LAYOUTS, difference, references, same_images
 from .metrics import Z_95
-from .presets import PRESETS, expand
+from .presets import PRESETS
 from .rows import USAGES
 from .run_folder import write_bytes
 from .splits import KAGGLE_TRAIN
@@ -150,7 +150,6 @@ def summary(name: str, results: Path | None = None) -> dict[str, Any]:
         "best": beside(name, mine, {}),
         "groups": [beside(name, mine, {per: value}) | {"called": str(value)} for value in values],
         "singles": singles(name, mine),
-        "total": len(expand(name, Path(name))),
         **leaderboard.counts(rows),
         "compared": len(compared),
         "reached": sum(row["figures"]["accuracy"]["difference"] >= 0 for row in compared),
