@@ -231,6 +231,16 @@ def test_results_outside_the_presets_list_follow_it_and_are_counted_apart(tmp_pa
     assert (rows[60]["backbone"], rows[60]["loss"], rows[60]["accuracy_report"]) == ("resnet50", "focal", "")
 
 
+def test_a_run_that_goes_on_from_another_says_so_in_table_and_figure(tmp_path: Path) -> None:
+    finish(expand("raw-pixel-8", tmp_path)[0], SPACES["raw-pixel-8"])
+    changes = {"epochs": 4, "init": tmp_path / "epochs-60" / "model"}
+    finish(expand("raw-pixel-8", tmp_path, changes=changes)[0], SPACES["raw-pixel-8"])
+    rows = leaderboard.rows_of("raw-pixel-8", leaderboard.read(tmp_path))
+    _, columns, _ = leaderboard.heat_cells("raw-pixel-8", rows)
+    assert columns == ["epochs 60", "epochs 15", "epochs 360", "epochs 4 after epochs-60"]
+    assert "| epochs 4 after epochs-60 | report |" in leaderboard.as_markdown("raw-pixel-8", rows)
+
+
 def test_the_csv_holds_the_results_own_numbers(tmp_path: Path) -> None:
     run = expand("imbalance-grid", tmp_path)[0]
     test = finish(run)["test"]

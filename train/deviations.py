@@ -9,6 +9,7 @@ from typing import Any
 from .config import completed
 from .presets import Preset, expand
 from .recipes import RECIPES, changed, recipes_of
+from .run_folder import MODEL
 
 LEARNED = {"votes": ("learned from FERPlus' votes",), "both": ("learned from labels and FERPlus' votes",)}
 """Said of runs that learned from more than the labels, which is all that the reports did; by RunConfig.targets."""
@@ -54,3 +55,9 @@ def begun_with(config: Mapping[str, Any]) -> str:
     """The initial weights: random, timm's own, a file, or a run's."""
     config = completed(config)
     return str(config["init"]) if config["init"] else "timm's own" if config["pretrained"] else "random"
+
+
+def went_on_from(config: Mapping[str, Any]) -> str | None:
+    """Name of the run whose model a run began with; None: it began otherwise, or there is no run."""
+    folder, _, last = str(config.get("init") or "").rpartition("/")
+    return folder if last == MODEL else None

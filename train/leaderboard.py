@@ -19,7 +19,7 @@ from filelock import FileLock
 from . import records
 from .cards import TEMPLATES, render
 from .config import completed
-from .deviations import begun_with, unlike
+from .deviations import begun_with, unlike, went_on_from
 from .layouts import LAYOUTS, Layout, difference, references, same_images, value
 from .presets import PRESETS, Preset, expand, preset, twin
 from .run_folder import RESULT, is_trial, write_bytes
@@ -107,7 +107,9 @@ def rows_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[dict[str, 
             rows.append(_row(name, given, run.axes, run.slug, None))
     for slug, result in left.items():
         axes = {axis: completed(result["config"])[axis] for axis in given.axes}
-        rows.append(_row(name, given, axes, slug, result) | {"extra": True})
+        row = _row(name, given, axes, slug, result)
+        after = f" after {row['after']}" if row["after"] else ""
+        rows.append(row | {"extra": True, "called": row["called"] + after})
     return rows
 
 
@@ -145,6 +147,7 @@ def _row(name: str, given: Preset, axes: Mapping[str, Any], slug: str, result: d
         "epochs": config.get("epochs"),
         "seconds": result["seconds"] if result else None,
         "weights": begun_with(config) if result else None,
+        "after": went_on_from(config),
         "same_test": bool(result) and all(config[f] == given.fields.get(f, usual) for f, usual in TEST),
         "leaks": result.get("notes", {}).get("leaks", {}).get("train→test") if result else None,
         "unlike": unlike(name, given, config) if result else [],
@@ -249,12 +252,14 @@ def heat_cells(
     """Names of the lines and columns of the heat map, and its cells."""
     layout, cells = LAYOUTS[name], dict[tuple[str, str], dict[str, Any]]()
     for row in best_of_each(rows):
-        rest = called({axis: v for axis, v in row["axes"].items() if axis != layout.tables})
         if layout.tables:
+            rest = called({axis: v for axis, v in row["axes"].items() if axis != layout.tables})
             column = str(row["axes"].get(layout.tables, "accuracy"))
             cells[rest, column] = row["figures"]["accuracy"]
         else:
-            cells |= {(heading, rest): row["figures"][k] for k, heading in layout.figures.items() if k != "loss"}
+            cells |= {
+                (heading, row["called"]): row["figures"][k] for k, heading in layout.figures.items() if k != "loss"
+            }
     lines, columns = ([*dict.fromkeys(pair[i] for pair in cells)] for i in (0, 1))
     return lines, columns, cells
 
