@@ -175,7 +175,7 @@ def test_an_anchor_has_a_panel_a_share_and_a_query_of_known_protocols(anchor: di
 TO_RUN = [*anchors.read()["next"], *reports.prose()["reports"]]
 
 
-@pytest.mark.parametrize("line", [line for each in TO_RUN for line in each["commands"]])
+@pytest.mark.parametrize("line", [line for each in TO_RUN for line in each["commands"] if line[0] != "#"])
 def test_a_command_that_is_to_be_run_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, *words = shlex.split(line.removeprefix("python -m train "))
     given: list[Any] = []
@@ -186,7 +186,7 @@ def test_a_command_that_is_to_be_run_is_understood(line: str, monkeypatch: pytes
         assert timm_name(given[0].backbone)
         assert given[0].protocol in PROTOCOLS
     elif isinstance(given[0], SweepConfig):
-        assert planned(replace(given[0], init_dir=None))[0]
+        assert planned(replace(given[0], init_dir=None, init_run=()))[0]
 
 
 def _taking(given: list[Any], name: str) -> Any:
