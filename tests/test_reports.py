@@ -136,6 +136,15 @@ def test_an_interval_stands_behind_every_accuracy_of_ours(tmp_path: Path, out: P
     assert any(whole in line for whole in accuracies.values() for line in shown)
 
 
+@pytest.mark.parametrize(("n", "said"), [(210, "; n 7178)"), (7178, ")")])
+def test_a_test_set_of_another_size_than_the_reports_is_said(tmp_path: Path, out: Path, n: int, said: str) -> None:
+    run = expand(GRID, tmp_path)[0]
+    result = result_of(run)
+    keep(out, GRID, run.slug, result | {"test": result["test"] | {"n": n}})
+    row = table_row(reports.readme_block(out), references()[GRID]["source"])
+    assert row[1] == f"67.08 (legacy_xception none cross-entropy{said}"
+
+
 def test_sentences_get_their_figures_from_the_code(out: Path) -> None:
     page = reports.page(out)
     official, clean = (PROTOCOLS[name].sizes for name in ("official", "official-clean"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from conftest import toy_config
 from torch import nn
 
 from train import loop, losses
-from train.__main__ import COMMANDS, find, main
+from train.__main__ import CLOSED_PIPE, COMMANDS, find, main
 from train.config import REGISTRIES, choices
 from train.presets import expand
 from train.recipes import RECIPES
@@ -38,6 +41,16 @@ def test_an_unknown_command_is_named_with_the_known_ones(capsys: pytest.CaptureF
     printed = capsys.readouterr().err
     assert "Unknown command 'trian'" in printed
     assert "sweep" in printed
+
+
+@pytest.mark.parametrize("words", ["", "sweep --help"])
+def test_a_reader_that_goes_away_is_no_error(words: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "train", *words.split()]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (CLOSED_PIPE, "")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

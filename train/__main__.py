@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -34,6 +35,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("train.bench:bench", "time detector, models, training loop and data side beside their alternatives"),
 }
 """Name → where its function is (imported only when it is asked for), and what it does."""
+
+CLOSED_PIPE = 141
+"""Exit status where nobody reads any more: as if by SIGPIPE, which Windows does not have."""
 
 
 def run(config: RunConfig, recipe: str = "ours") -> None:
@@ -92,8 +96,18 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; wrong input gives one sentence and status 2, a signal 130 or 143."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run a command; wrong input gives one sentence and status 2, a signal 130 or 143, a reader that left 141."""
+    try:
+        status = dispatch(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `| head`: nothing to say, and nothing left to write at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+
+
+def dispatch(given: Sequence[str]) -> int:
+    """Find out which command the words name, and run it; returns the exit status."""
     if not given or given[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -116,6 +130,8 @@ def call(name: str, arguments: Sequence[str]) -> int:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.code
+    except BrokenPipeError:
+        raise  # an OSError, but no wrong input
     except (ValueError, OSError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

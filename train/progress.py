@@ -29,7 +29,7 @@ class Progress:
         Those that would repeat another are no longer in the list.
         """
         asked = len(self.runs)
-        states = {run.number: state_of(run) for run in self.runs}
+        states = {run.number: standing(run) for run in self.runs}
         self.runs = [run for run in self.runs if states[run.number][0] != "same"]
         if left_out := asked - len(self.runs):
             print(f"{left_out} of {asked} runs would repeat another's figures and are left out; --dry-run names both")
@@ -84,7 +84,7 @@ class Progress:
             print(f"failed: {text}", file=sys.stderr)
 
 
-def state_of(run: Run) -> tuple[attempts.State | Literal["same"], str]:
+def standing(run: Run) -> tuple[attempts.State | Literal["same"], str]:
     """Where a run stands, and why; one that would repeat another stands nowhere unless it was begun."""
     state, why = attempts.state_of(run.config)
     if state == "open" and run.same_as:

@@ -22,7 +22,7 @@ import tyro
 from . import attempts, presets, run_folder
 from .attempts import Outcome
 from .presets import PRESETS, Run
-from .progress import Progress, state_of
+from .progress import Progress, standing
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def remarks(config: SweepConfig, runs: Sequence[Run]) -> list[str]:
 
 def list_runs(runs: Sequence[Run], total: int) -> None:
     """Every run with its number, name and state; imports neither torch nor the data."""
-    states = [state_of(run) for run in runs]
+    states = [standing(run) for run in runs]
     width = max(len(run.slug) for run in runs) if runs else 0
     for run, (kind, why) in zip(runs, states, strict=True):
         print(f"{run.number:>{len(str(total))}}/{total}  {run.slug:{width}}  {kind}{f': {why}' if why else ''}")
