@@ -15,7 +15,7 @@ from fer_hub.download import TAG
 from fer_hub.hub import MEASURED, ZOO, zoo_models
 
 from . import run_folder
-from .config import RunConfig
+from .config import RunConfig, completed
 from .metrics import BINS
 from .splits import CHALLENGE
 
@@ -194,9 +194,10 @@ def emissions(result: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def recipe(result: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The runs that led to a model, the first one first: {command, seconds, weights}.
+    """The runs that led to a model, the first one first: {command, seconds, weights, init}.
 
-    `weights` says what it began with: "random", "pretrained" (timm's), "given" (a file) or "parent" (the run before).
+    `weights` says what it began with: "random", "pretrained" (timm's), "given" (a file) or "parent" (the run before);
+    `init` names that file or run.
 
     Args:
         result: metrics.json.
@@ -208,7 +209,12 @@ def recipe(result: dict[str, Any], name: str) -> list[dict[str, Any]]:
         runs.append((parent["config"], parent["seconds"], init.partition("/")[0]))
         result = parent
     return [
-        {"command": command(run, folder), "seconds": seconds, "weights": "parent" if number else _begun_with(run)}
+        {
+            "command": command(run, folder),
+            "seconds": seconds,
+            "weights": "parent" if number else _begun_with(run),
+            "init": run["init"],
+        }
         for number, (run, seconds, folder) in enumerate(reversed(runs))
     ]
 
@@ -221,7 +227,7 @@ def command(run: dict[str, Any], folder: str, width: int = 100) -> str:
     """The shell command of a run, in lines of that width; every field is given, so that no default can change it."""
     words = [f"--out runs/{shlex.quote(folder)}"]
     plain = {f.name: f.default for f in fields(RunConfig)}
-    for field, value in run.items():
+    for field, value in completed(run).items():
         flag = f"--{field.replace('_', '-')}"
         if value is True:
             words.append(flag)

@@ -12,7 +12,7 @@ import jinja2
 
 from fer_hub.hub import ZOO, zoo_models
 
-from . import anchors, cards, leaderboard, tried
+from . import anchors, cards, leaderboard, scripts, tried
 from .cards import TEMPLATES
 from .data import PROTOCOLS
 from .layouts import LAYOUTS, difference, references, same_images
@@ -35,7 +35,7 @@ def write_report() -> list[Path]:
     """The paths of the zoo's cards, the leaderboards, the pages and the README, written anew."""
     readme = cards.ROOT / "README.md"
     text = cards.with_results(readme.read_text(encoding="utf-8"), readme_block())
-    boards = leaderboard.write_recorded()
+    boards = [*leaderboard.write_recorded(), *scripts.write()]
     write_bytes(PAGE, page().encode())
     write_bytes(readme, text.encode())
     return [*cards.write_zoo_cards(), *boards, PAGE, *anchors.write(), *tried.write(), readme]

@@ -1,0 +1,21 @@
+#!/bin/sh
+# The recorded runs of five-class, each with every setting that it had. Written by `python -m train report`.
+#
+#     FER2013_DIR=/path/to/fer2013 sh model_cards/leaderboards/five-class.sh
+#
+# From the project's root. The same command goes on where it was stopped; runs that are finished are passed over.
+# Figures are those of the recorded ones but for the rounding of another machine.
+#
+# Initial weights, to be in that folder before (ImageNet's, by their names; `python -m train inherit` writes *.from-*):
+#     resnet18_grey.safetensors
+set -e
+
+python -m train run --out runs/resnet18_grey --protocol five-class --targets labels --align none \
+    --on-missing keep --backbone resnet18_grey --init resnet18_grey.safetensors --init-share 0.0 \
+    --image-size 96 --first-size 48 --sampling none --loss cross-entropy --label-smoothing 0.1 \
+    --teacher-share 0.5 --teacher-temperature 2.0 --epochs 12 --batch-size 64 --optimizer adamw \
+    --lr 0.0005 --weight-decay 0.02 --schedule cosine --warmup 0.05 --plateau-factor 0.1 \
+    --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.0 --clip 1.0 --sam 0.0 \
+    --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 1.0 --rotate 12.0 --zoom 0.12 \
+    --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
+    --precision bf16 --seed 0

@@ -1,0 +1,102 @@
+#!/bin/sh
+# The recorded runs of imbalance-grid-aligned, each with every setting that it had. Written by `python -m train report`.
+#
+#     FER2013_DIR=/path/to/fer2013 sh model_cards/leaderboards/imbalance-grid-aligned.sh
+#
+# From the project's root. The same command goes on where it was stopped; runs that are finished are passed over.
+# Figures are those of the recorded ones but for the rounding of another machine.
+#
+# Initial weights, to be in that folder before (ImageNet's, by their names; `python -m train inherit` writes *.from-*):
+#     efficientnet_b0.from-lite0.safetensors
+#     legacy_xception.imagenet.safetensors
+#     mobilenetv3_large_100.from-lite0.safetensors
+#     resnet18.imagenet-stem-to-layer3.safetensors
+set -e
+
+python -m train run --out runs/efficientnet_b0--none--cross-entropy --protocol folders \
+    --targets both --align none --on-missing keep --backbone efficientnet_b0 \
+    --init efficientnet_b0.from-lite0.safetensors --init-share 0.0 --image-size 96 --first-size 48 \
+    --sampling none --loss cross-entropy --label-smoothing 0.0 --teacher-share 0.5 \
+    --teacher-temperature 2.0 --epochs 11 --batch-size 64 --optimizer adamw --lr 0.0005 \
+    --weight-decay 0.02 --schedule cosine --warmup 0.05 --plateau-factor 0.1 --plateau-patience 3 \
+    --patience 0 --choose-by accuracy --balance 0.0 --clip 1.0 --sam 0.0 --ema 0.998 \
+    --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 --rotate 12.0 --zoom 0.12 --shift 0.08 \
+    --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
+    --precision no --seed 0
+
+python -m train run --out runs/efficientnet_b0 --protocol folders --targets both --align box \
+    --on-missing drop --backbone efficientnet_b0 \
+    --init runs/efficientnet_b0--none--cross-entropy/model/model.safetensors --init-share 0.0 \
+    --image-size 96 --first-size 0 --sampling hybrid:8989 --loss cross-entropy \
+    --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 1 --batch-size 64 \
+    --optimizer adamw --lr 0.0003 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
+    --plateau-factor 0.1 --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.0 \
+    --clip 1.0 --sam 0.0 --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 \
+    --rotate 12.0 --zoom 0.12 --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 \
+    --erase 0.25 --camera 0.0 --mixup 0.0 --precision bf16 --seed 0
+
+python -m train run --out runs/legacy_xception--none--cross-entropy --protocol folders \
+    --targets both --align none --on-missing keep --backbone legacy_xception \
+    --init legacy_xception.imagenet.safetensors --init-share 0.0 --image-size 96 --first-size 48 \
+    --sampling none --loss cross-entropy --label-smoothing 0.0 --teacher-share 0.5 \
+    --teacher-temperature 2.0 --epochs 12 --batch-size 64 --optimizer adamw --lr 0.0005 \
+    --weight-decay 0.02 --schedule cosine --warmup 0.05 --plateau-factor 0.1 --plateau-patience 3 \
+    --patience 0 --choose-by accuracy --balance 0.0 --clip 1.0 --sam 0.0 --ema 0.998 \
+    --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.75 --rotate 12.0 --zoom 0.12 --shift 0.08 \
+    --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
+    --precision bf16 --seed 0
+
+python -m train run --out runs/legacy_xception --protocol folders --targets both --align box \
+    --on-missing drop --backbone legacy_xception \
+    --init runs/legacy_xception--none--cross-entropy/model/model.safetensors --init-share 0.0 \
+    --image-size 96 --first-size 0 --sampling hybrid:8989 --loss cross-entropy \
+    --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 1 --batch-size 64 \
+    --optimizer adamw --lr 0.0003 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
+    --plateau-factor 0.1 --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.0 \
+    --clip 1.0 --sam 0.0 --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 \
+    --rotate 12.0 --zoom 0.12 --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 \
+    --erase 0.25 --camera 0.0 --mixup 0.0 --precision bf16 --seed 0
+
+python -m train run --out runs/mobilenetv3_large_100--none--cross-entropy --protocol folders \
+    --targets both --align none --on-missing keep --backbone mobilenetv3_large_100 \
+    --init mobilenetv3_large_100.from-lite0.safetensors --init-share 0.0 --image-size 96 \
+    --first-size 48 --sampling none --loss cross-entropy --label-smoothing 0.0 --teacher-share 0.5 \
+    --teacher-temperature 2.0 --epochs 20 --batch-size 64 --optimizer adamw --lr 0.0005 \
+    --weight-decay 0.02 --schedule cosine --warmup 0.05 --plateau-factor 0.1 --plateau-patience 3 \
+    --patience 0 --choose-by accuracy --balance 0.0 --clip 1.0 --sam 0.0 --ema 0.998 \
+    --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 --rotate 12.0 --zoom 0.12 --shift 0.08 \
+    --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
+    --precision no --seed 0
+
+python -m train run --out runs/mobilenetv3_large_100 --protocol folders --targets both --align box \
+    --on-missing drop --backbone mobilenetv3_large_100 \
+    --init runs/mobilenetv3_large_100--none--cross-entropy/model/model.safetensors \
+    --init-share 0.0 --image-size 96 --first-size 0 --sampling hybrid:8989 --loss cross-entropy \
+    --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 1 --batch-size 64 \
+    --optimizer adamw --lr 0.0003 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
+    --plateau-factor 0.1 --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.0 \
+    --clip 1.0 --sam 0.0 --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 \
+    --rotate 12.0 --zoom 0.12 --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 \
+    --erase 0.25 --camera 0.0 --mixup 0.0 --precision bf16 --seed 0
+
+python -m train run --out runs/resnet18--none--cross-entropy --protocol folders --targets both \
+    --align none --on-missing keep --backbone resnet18 \
+    --init resnet18.imagenet-stem-to-layer3.safetensors --init-share 0.0 --image-size 96 \
+    --first-size 48 --sampling none --loss cross-entropy --label-smoothing 0.0 --teacher-share 0.5 \
+    --teacher-temperature 2.0 --epochs 10 --batch-size 64 --optimizer adamw --lr 0.0005 \
+    --weight-decay 0.02 --schedule cosine --warmup 0.05 --plateau-factor 0.1 --plateau-patience 3 \
+    --patience 0 --choose-by accuracy --balance 0.0 --clip 1.0 --sam 0.0 --ema 0.998 \
+    --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 --rotate 12.0 --zoom 0.12 --shift 0.08 \
+    --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
+    --precision bf16 --seed 0
+
+python -m train run --out runs/resnet18 --protocol folders --targets both --align box \
+    --on-missing drop --backbone resnet18 \
+    --init runs/resnet18--none--cross-entropy/model/model.safetensors --init-share 0.0 \
+    --image-size 96 --first-size 0 --sampling hybrid:8989 --loss cross-entropy \
+    --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 1 --batch-size 64 \
+    --optimizer adamw --lr 0.0003 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
+    --plateau-factor 0.1 --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.0 \
+    --clip 1.0 --sam 0.0 --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 \
+    --rotate 12.0 --zoom 0.12 --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 \
+    --erase 0.25 --camera 0.0 --mixup 0.0 --precision bf16 --seed 0

@@ -1,0 +1,38 @@
+#!/bin/sh
+# The recorded runs of raw-pixel-8, each with every setting that it had. Written by `python -m train report`.
+#
+#     FER2013_DIR=/path/to/fer2013 sh model_cards/leaderboards/raw-pixel-8.sh
+#
+# From the project's root. The same command goes on where it was stopped; runs that are finished are passed over.
+# Figures are those of the recorded ones but for the rounding of another machine.
+set -e
+
+python -m train run --out runs/epochs-15 --protocol ferplus-raw --targets votes --align none \
+    --on-missing keep --backbone raw_pixel_cnn --init-share 0.0 --image-size 48 --first-size 32 \
+    --sampling none --loss cross-entropy --label-smoothing 0.0 --teacher-share 0.5 \
+    --teacher-temperature 2.0 --epochs 15 --batch-size 64 --optimizer adamw --lr 0.001 \
+    --weight-decay 0.02 --schedule cosine --warmup 0.05 --plateau-factor 0.1 --plateau-patience 3 \
+    --patience 0 --choose-by accuracy --balance 0.0 --clip 1.0 --sam 0.0 --ema 0.998 \
+    --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 --rotate 12.0 --zoom 0.12 --shift 0.08 \
+    --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
+    --precision bf16 --seed 0
+
+python -m train run --out runs/epochs-60 --protocol ferplus-raw --targets votes --align none \
+    --on-missing keep --backbone raw_pixel_cnn --init-share 0.0 --image-size 48 --first-size 24 \
+    --sampling none --loss cross-entropy --label-smoothing 0.0 --teacher-share 0.5 \
+    --teacher-temperature 2.0 --epochs 60 --batch-size 64 --optimizer adamw --lr 0.001 \
+    --weight-decay 0.02 --schedule cosine --warmup 0.05 --plateau-factor 0.1 --plateau-patience 3 \
+    --patience 0 --choose-by accuracy --balance 0.01 --clip 1.0 --sam 0.0 --ema 0.998 \
+    --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.75 --rotate 12.0 --zoom 0.12 --shift 0.08 \
+    --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
+    --precision bf16 --seed 0
+
+python -m train run --out runs/epochs-4 --protocol ferplus-raw --targets votes --align none \
+    --on-missing keep --backbone raw_pixel_cnn --init runs/epochs-60/model/model.safetensors \
+    --init-share 0.0 --image-size 48 --first-size 0 --sampling none --loss cross-entropy \
+    --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 4 --batch-size 64 \
+    --optimizer adamw --lr 0.0003 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
+    --plateau-factor 0.1 --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.02 \
+    --clip 1.0 --sam 0.0 --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.75 \
+    --rotate 12.0 --zoom 0.12 --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 \
+    --erase 0.25 --camera 0.0 --mixup 0.0 --precision bf16 --seed 0
