@@ -258,7 +258,7 @@ def test_trials_are_no_candidates(tmp_path: Path, out: Path) -> None:
 
 def test_an_ensemble_says_what_it_is_made_of_and_has_a_row_in_the_readmes_table(tmp_path: Path, out: Path) -> None:
     result = result_of(expand(GRID, tmp_path)[0])
-    members = [{"architecture": name, "size": 96} for name in ("resnet18", "vgg16")]
+    members = [{"name": name, "architecture": name, "size": [96, 96]} for name in ("resnet18", "vgg16")]
     result |= {
         "dataset": "fer2013",
         "config": {"protocol": "official", "views": "flip", "members": ["a", "fer-lite0"], "weights": [1.0, 2.0]},
@@ -272,6 +272,13 @@ def test_an_ensemble_says_what_it_is_made_of_and_has_a_row_in_the_readmes_table(
     command = "python -m train ensemble runs/a fer-lite0 --out runs/both --weights 1 2 --views flip"
     assert command in anchors.page([], out).splitlines()
     assert row[-1] == "210"  # an ensemble has no seed
+
+
+def test_one_model_with_several_views_is_single_and_named() -> None:
+    one = {"name": "mine", "architecture": "resnet18", "size": [48, 64]}  # height and width
+    config = {"protocol": "official", "views": "flip", "members": ["mine"], "weights": [1.0]}
+    found = Candidate("mine-flip", "", {"config": config, "members": [one]})
+    assert (found.kind, found.about) == ("single", "mine, resnet18, 64×48; views: flip")
 
 
 def test_a_run_outside_of_presets_is_in_the_readme_and_its_command_on_the_page(tmp_path: Path, out: Path) -> None:

@@ -43,9 +43,13 @@ class Candidate(NamedTuple):
         config = completed(self.result["config"])
         taught = [f"distilled from {' and '.join(config['teacher'])}"] if config["teacher"] else []
         members = self.result.get("members") or ()
-        words = [f"{len(members)} models"] if self.kind == "ensemble" else []
-        sizes = [f"{config['backbone']}, {config['image_size']}×{config['image_size']}"] if not members else []
-        words += sizes or [f"{row['architecture']}, {row['size']}×{row['size']}" for row in members[:1] if not words]
+        if not members:
+            words = [f"{config['backbone']}, {config['image_size']}×{config['image_size']}"]
+        elif self.kind == "ensemble":
+            words = [f"{len(members)} models"]
+        else:
+            (one,) = members
+            words = [f"{one['name']}, {one['architecture']}, {one['size'][1]}×{one['size'][0]}"]
         views = config.get("views", "none")
         words.append("one view" if views == "none" else f"views: {views}")
         return "; ".join([*words, *LEARNED.get(config["targets"], ()), *taught])
