@@ -4,7 +4,7 @@
 #     FER2013_DIR=/path/to/fer2013 sh model_cards/leaderboards/five-class.sh
 #
 # From the project's root. The same command goes on where it was stopped; runs that are finished are passed over.
-# Figures are those of the recorded ones but for the rounding of another machine.
+# Another machine and other versions round otherwise: expect figures within the recorded intervals, not the same digits.
 #
 # Initial weights, to be in that folder before (ImageNet's, by their names; `python -m train inherit` writes *.from-*):
 #     resnet18_grey.safetensors

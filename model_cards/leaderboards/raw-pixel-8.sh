@@ -4,7 +4,7 @@
 #     FER2013_DIR=/path/to/fer2013 sh model_cards/leaderboards/raw-pixel-8.sh
 #
 # From the project's root. The same command goes on where it was stopped; runs that are finished are passed over.
-# Figures are those of the recorded ones but for the rounding of another machine.
+# Another machine and other versions round otherwise: expect figures within the recorded intervals, not the same digits.
 set -e
 
 python -m train run --out runs/epochs-15 --protocol ferplus-raw --targets votes --align none \
