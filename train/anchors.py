@@ -79,17 +79,17 @@ def candidates(results: Path | None = None) -> list[Candidate]:
     ]
     for group in records.GROUPS:
         if group != records.TRIALS:
-            own = records.read(group, results).items()
+            own = records.scored(group, results).items()
             found += [Candidate(name, f"results/{group}/{name}.json", result) for name, result in own]
-    return [each for each in found if not records.only_chose(each.result)]
+    return found
 
 
 def outside(results: Path | None = None) -> list[Candidate]:
     """Recorded results that belong to no preset and were scored on PrivateTest: runs, ensembles, averages of views."""
-    found = records.read(records.OTHERS, results).items()
+    found = records.scored(records.OTHERS, results).items()
     own = [Candidate(name, f"results/{records.OTHERS}/{name}.json", result) for name, result in found]
     own = [each for each in own if each.result["config"]["protocol"] in CHALLENGE]
-    return [each for each in own if not (records.only_chose(each.result) or leaks.doubtful(each.result))]
+    return [each for each in own if not leaks.doubtful(each.result)]
 
 
 def best(found: Sequence[Candidate], query: Mapping[str, Any]) -> Candidate | None:

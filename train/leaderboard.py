@@ -71,8 +71,7 @@ def write_recorded(folder: Path = BOARDS, results: Path | None = None) -> list[P
 
 def recorded_rows(name: str, results: Path | None = None) -> list[dict[str, Any]]:
     """The rows of a preset from its recorded results; trials are none."""
-    found = records.read(name, results)
-    return rows_of(name, {slug: result for slug, result in found.items() if not records.only_chose(result)})
+    return rows_of(name, records.scored(name, results))
 
 
 def _write(folder: Path, stem: str, name: str, rows: Sequence[dict[str, Any]]) -> list[Path]:

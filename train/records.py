@@ -77,6 +77,11 @@ def read(group: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_bytes()) for path in paths}
 
 
+def scored(group: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The recorded results of a group by name, as `read` gives them, but for trials."""
+    return {name: result for name, result in read(group, folder).items() if not only_chose(result)}
+
+
 def only_chose(result: Mapping[str, Any]) -> bool:
     """Whether a run only chose between recipes: one without a test score, or of a part of the rows."""
     config = result["config"]

@@ -28,8 +28,7 @@ def write(folder: Path = BOARDS, results: Path | None = None) -> list[Path]:
 
 def script(name: str, results: Path | None = None) -> str:
     """The shell script that repeats a preset's recorded runs, what they were begun with before them; "" for none."""
-    found = records.read(name, results).items()
-    steps = [step for slug, result in found if not records.only_chose(result) for step in recipe(result, slug)]
+    steps = [step for slug, result in records.scored(name, results).items() for step in recipe(result, slug)]
     commands = list(dict.fromkeys(step["command"] for step in steps))
     weights = sorted({step["init"] for step in steps if step["weights"] == "given"})
     return render("leaderboard.sh.j2", name=name, commands=commands, weights=weights) if commands else ""
