@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -442,13 +443,14 @@ def on_video(
             language=language,
             max_seconds=MAX_VIDEO_SECONDS,
         )
-        for step in steps:
-            share, words = video_progress(step, language)
-            progress(share, desc=words)
-            if step.preview is not None:
-                yield page.jpeg_uri(step.preview), gr.skip(), gr.skip()
-            if step.notes:
-                gr.Warning(html.escape(" ".join(step.notes)))
+        with closing(steps):  # where it is cancelled: before the folder goes
+            for step in steps:
+                share, words = video_progress(step, language)
+                progress(share, desc=words)
+                if step.preview is not None:
+                    yield page.jpeg_uri(step.preview), gr.skip(), gr.skip()
+                if step.notes:
+                    gr.Warning(html.escape(" ".join(step.notes)))
         yield gr.skip(), str(out), page.video_panel(named.stem, timeline, language, least)
 
 

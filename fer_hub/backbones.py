@@ -39,6 +39,9 @@ BACKBONES: dict[str, dict[str, Any]] = {
 }
 """Networks by name, with the normalisation that their initial weights expect. `timm:<name>` is any other."""
 
+ELSEWHERE = ("pretrained", "checkpoint", "cache")
+"""How the names of those arguments of timm begin by which it takes weights from another file or address."""
+
 
 def build(backbone: str, num_classes: int, model_args: Mapping[str, Any] | None = None) -> nn.Module:
     """A network with a small new head, weights not loaded.
@@ -150,6 +153,24 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(f"{path} is not a readable safetensors file ({error}). Fetch it again.") from error
 
 
+def _described(architecture: str, num_classes: int, model_args: Any, folder: Path) -> nn.Module:
+    """The network that a folder's config describes: one of timm's names, and arguments that reach for no other file.
+
+    Raises:
+        ModelError: It describes none, or names weights from elsewhere (a pickle, at timm).
+    """
+    config = folder / "config.json"
+    if not (isinstance(architecture, str) and timm.is_model(architecture)):
+        raise ModelError(f"{config}: timm {timm.__version__} knows no {architecture!r}. Try pip install -U timm")
+    if not isinstance(model_args, dict) or any(name.startswith(ELSEWHERE) for name in model_args):
+        raise ModelError(f"{config}: model_args is {model_args!r}; allowed are arguments that only shape the network.")
+    try:
+        model: nn.Module = timm.create_model(architecture, num_classes=num_classes, **model_args)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise ModelError(f"{config} describes no {architecture} ({error}). Export the model again.") from error
+    return model
+
+
 def load_model(
     source: str | Path | None = None,
     *,
@@ -187,9 +208,7 @@ def load_model(
             ) from error
         raise
     info, config = read_info(folder), read_config(folder)
-    model: nn.Module = timm.create_model(
-        info.architecture, num_classes=len(info.labels), **config.get("model_args", {})
-    )
+    model = _described(info.architecture, len(info.labels), config.get("model_args", {}), folder)
     weights = _read_weights(folder / "model.safetensors")
     try:
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})

@@ -102,26 +102,37 @@ def exactly(head: Head, pixel_values: Array, target: int) -> Array:
 
 
 def _torch(folder: Path) -> TorchClassifier:
-    if not (folder / "model.safetensors").is_file():
+    file = folder / "model.safetensors"
+    if not file.is_file():
         raise ModelError(
             f"{folder} has no model.safetensors, and its ONNX file alone is not enough for Grad-CAM. "
             'Load it with runtime="torch", or use occlusion or lime.'
         )
-    return _kept(folder)
+    return _kept(folder, _version(file))
 
 
-@lru_cache(maxsize=4)
-def _kept(folder: Path) -> TorchClassifier:
-    return TorchClassifier(folder)
-
-
-@lru_cache(maxsize=4)
 def head_of(path: Path) -> Head:
     """The head of an ONNX file, and a session that gives what it averages.
 
     Raises:
         Inexact: It has another head, or the package onnx is not installed.
     """
+    return _head_of(path, _version(path))
+
+
+def _version(file: Path) -> tuple[int, int]:
+    """Tells a file from the one that lay there before, when a model was exported to the same place again."""
+    about = file.stat()
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=4)
+def _kept(folder: Path, version: tuple[int, int]) -> TorchClassifier:
+    return TorchClassifier(folder)
+
+
+@lru_cache(maxsize=4)
+def _head_of(path: Path, version: tuple[int, int]) -> Head:
     try:
         import onnx
     except ImportError as error:

@@ -32,7 +32,7 @@ class Place:
     Attributes:
         revision: Branch, tag or commit; None: the main branch.
         cache_dir: Folder of the cache; None: huggingface_hub's own.
-        token: For private repositories; None: the one that is logged in.
+        token: For private repositories; None: the one that is logged in; False: none at all.
         local_files_only: Never ask the network.
         endpoint: Address of the Hub; None: HF_ENDPOINT, or huggingface.co.
         subfolder: Of the repository or folder, where the model is not at its root; "/" between its parts.
@@ -41,7 +41,7 @@ class Place:
 
     revision: str | None = None
     cache_dir: str | Path | None = None
-    token: str | None = None
+    token: str | bool | None = None
     local_files_only: bool = False
     endpoint: str | None = None
     subfolder: str = ""
@@ -107,7 +107,7 @@ def _is_final(repo_id: str, file: str, place: Place) -> bool:
     return isinstance(cached, str) and COMMIT.fullmatch(place.revision or "") is not None
 
 
-def _token(token: str | None) -> str | None:
+def _token(token: str | bool | None) -> str | bool | None:
     """The token, without a line end that came with it from a file.
 
     Raises:

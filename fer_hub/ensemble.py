@@ -26,6 +26,10 @@ ARCHITECTURE = "ensemble"
 """What config.json calls the network of an ensemble."""
 SMALLEST = 1e-12
 """Probability below which the logits of an ensemble do not tell apart."""
+MOST = 16
+"""Members that an ensemble may have: all are opened at once."""
+DEEPEST = 2
+"""Ensembles that may be members of one another."""
 NAMED = re.compile(r"\w[\w.-]*/\w[\w.-]*|\.\.?(/[^\\]*)?")
 """What names a member that is not in the zoo: ``owner/name``, or a path that begins with a dot."""
 
@@ -152,6 +156,8 @@ def read_members(config: dict[str, Any], folder: Path) -> list[Member]:
         members = [Member(**row) for row in config["fer"]["members"]]
         if not members:
             raise ValueError("it is empty")
+        if len(members) > MOST:
+            raise ValueError(f"{len(members)} members; at most {MOST} are allowed")
         for member in members:
             _check_member(member)
     except (KeyError, TypeError, ValueError) as error:
@@ -215,11 +221,16 @@ def enter(folder: Path, inside: tuple[Path, ...]) -> tuple[Path, ...]:
     """The ensembles that one is inside of at the members of this one, when it is itself a member of the others.
 
     Raises:
-        ModelError: It is one of them: its members would never end.
+        ModelError: It is one of them: its members would never end; or there are too many of them.
     """
     if folder.resolve() in inside:
         raise ModelError(
             f"{repo_of(folder) or folder} is a member of itself. Take it out of the members in config.json."
+        )
+    if len(inside) >= DEEPEST:
+        raise ModelError(
+            f"{repo_of(folder) or folder} is an ensemble inside of {len(inside)} others; at most {DEEPEST} may be "
+            "nested. List the networks themselves as members."
         )
     return (*inside, folder.resolve())
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from PIL import ExifTags, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from .labels import UNCERTAIN, color_of_label, display, ink
 from .languages import percent, say
@@ -26,6 +27,18 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 NO_MARGIN = Margin()
 BROKEN = (OSError, SyntaxError, ValueError, EOFError)
 """What PIL raises for a damaged file, depending on its format."""
+UNREADABLE = (*BROKEN, struct.error, KeyError, TypeError, ZeroDivisionError)
+"""What it raises for metadata."""
+TURNS = {
+    2: PILImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PILImage.Transpose.ROTATE_180,
+    4: PILImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PILImage.Transpose.TRANSPOSE,
+    6: PILImage.Transpose.ROTATE_270,
+    7: PILImage.Transpose.TRANSVERSE,
+    8: PILImage.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation, what makes an image upright."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 FONT = Path(__file__).parent / "assets" / "fonts" / "DejaVuSans.ttf"
 """Latin letters of all languages; the font that comes with PIL has no Turkish ones."""
@@ -84,10 +97,21 @@ def _to_rgb(image: PILImage.Image, name: str, max_megapixels: float) -> Image:
     _check_size(image.width, image.height, name, max_megapixels)
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(_flatten(upright))
+        return np.asarray(_flatten(_upright(image)))
     except BROKEN as error:
         raise _damaged(name, error) from error
+
+
+def _upright(image: PILImage.Image) -> PILImage.Image:
+    """The image, turned as its metadata say; where they cannot be read, as it is: the pixels are sound.
+
+    `ImageOps.exif_transpose` writes all metadata anew, and fails at what cameras write and it does not know.
+    """
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except UNREADABLE:
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _damaged(name: str, error: Exception) -> ImageError:

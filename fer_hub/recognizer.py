@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
-from .classifier import Classifier, classify, load_classifier
+from .classifier import BATCH, Classifier, classify, load_classifier
 from .classifier import Source as Model
 from .download import Place
 from .faces import FaceDetector
@@ -97,7 +98,7 @@ class Recognizer:
 
         Args:
             image: A path, the bytes of a file, a PIL image, an H×W×3 uint8 RGB array, or a list of these.
-                The faces of a list are classified together.
+                A list's images are read one after the other, its faces classified together, 64 at a time.
             whole_image: Take each image as one face, as it is; no detection, `face` is None.
 
         Returns:
@@ -108,11 +109,21 @@ class Recognizer:
             ImageError: An image cannot be used; in a list, the message says which.
         """
         if isinstance(image, (list, tuple)):
-            return self._recognise([_read_item(i, item) for i, item in enumerate(image)], whole_image)
+            return self._recognise((_read_item(i, item) for i, item in enumerate(image)), whole_image)
         return self._recognise([read(image)], whole_image)[0]
 
-    def _recognise(self, images: Sequence[Image], whole_image: bool) -> list[list[Prediction]]:
-        return self.classify_faces(images, [self.faces(image, whole_image) for image in images])
+    def _recognise(self, images: Iterable[Image], whole_image: bool) -> list[list[Prediction]]:
+        faces: list[Sequence[Face | None]] = []
+
+        def crops() -> Iterator[Image]:
+            for image in images:
+                faces.append(found := self.faces(image, whole_image))
+                for face in found:  # copied, since a view of the image would keep it in memory
+                    yield image if face is None else self.crop(image, face).copy()
+
+        rest = crops()
+        rows = [row for some in iter(lambda: list(islice(rest, BATCH)), []) for row in self._probabilities(some)]
+        return self._by_image(rows, faces)
 
     def faces(self, image: Image, whole_image: bool = False) -> Sequence[Face | None]:
         """The faces of an H×W×3 uint8 RGB array; None stands for the whole image, where that is asked for."""
@@ -130,11 +141,21 @@ class Recognizer:
             faces: The faces of each image; None stands for the whole image.
         """
         crops = [self.crop(image, face) for image, its_faces in zip(images, faces, strict=True) for face in its_faces]
-        rows = iter(classify(self.classifier, crops))
-        return [[self._prediction(next(rows).tolist(), face) for face in its_faces] for its_faces in faces]
+        return self._by_image(self._probabilities(crops), faces)
 
-    def _prediction(self, probabilities: Sequence[float], face: Face | None) -> Prediction:
-        return Prediction.of(dict(zip(self.labels, probabilities, strict=True)), face)
+    def _probabilities(self, crops: Sequence[Image]) -> list[list[float]]:
+        rows: list[list[float]] = classify(self.classifier, crops).tolist()
+        return rows
+
+    def _by_image(
+        self, rows: Iterable[Sequence[float]], faces: Sequence[Sequence[Face | None]]
+    ) -> list[list[Prediction]]:
+        """Predictions of each image's faces; the probabilities are in the same order."""
+        left = iter(rows)
+        return [
+            [Prediction.of(dict(zip(self.labels, next(left), strict=True)), face) for face in its_faces]
+            for its_faces in faces
+        ]
 
 
 def _read_item(position: int, item: Source) -> Image:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from .classifier import load_classifier
-from .download import DEFAULT_PLACE, Place
+from .download import DEFAULT_PLACE, LOGIN, Place, status_of
 from .faces import FaceDetector
 from .hub import zoo_models
 from .recognizer import Recognizer
@@ -24,6 +24,8 @@ MAX_MEGABYTES = 200.0
 """Of a file that a visitor makes the server fetch."""
 AGAIN = 30.0
 """Seconds after which a model that could not be loaded is tried again: a camera asks at every frame."""
+REFUSED = (401, 403, 404)
+"""What the Hub answers where a model is not there, or not for everybody."""
 FAILURES = 64
 """Such models that are remembered."""
 
@@ -96,6 +98,8 @@ class Shelf:
             raise ModelError(
                 f"{name!r} is neither offered here ({', '.join(self.offered)}) nor an id of the Hub: owner/name."
             )
+        if known := self._known(name):
+            return known
         with self._gates[hash(name) % len(self._gates)]:  # who asks for the same model meanwhile waits for this one
             return self._known(name) or self._keep(name, self._fetch(name))
 
@@ -122,17 +126,22 @@ class Shelf:
             raise ModelError(reason) from error
 
     def _borrow(self, name: str) -> Loaded:
-        """A model of the Hub in a folder of its own, which goes when the model is put away."""
+        """A public model of the Hub in a folder of its own, which goes when the model is put away.
+
+        Never with the token of whoever runs the app, whose private models are not the visitors'.
+        """
         folder = TemporaryDirectory(prefix="fer-hub-model-")
         try:
-            return Loaded(self._load(name, Place(cache_dir=folder.name, max_megabytes=MAX_MEGABYTES)), folder)
-        except ModelError:
+            place = Place(cache_dir=folder.name, token=False, max_megabytes=MAX_MEGABYTES)
+            return Loaded(self._load(name, place), folder)
+        except ModelError as error:
             folder.cleanup()
-            try:
-                return Loaded(self._load(name, Place(local_files_only=True)))  # whoever runs the app has it already
-            except ModelError:
-                pass
-            raise
+            if status_of(error) not in REFUSED:
+                try:
+                    return Loaded(self._load(name, Place(local_files_only=True)))  # whoever runs the app has it already
+                except ModelError:
+                    pass
+            raise ModelError(str(error).replace(LOGIN, f"start the app with it: python app.py {name}")) from error
 
     def _load(self, source: str, place: Place = DEFAULT_PLACE) -> Recognizer:
         return Recognizer(

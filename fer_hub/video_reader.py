@@ -230,26 +230,26 @@ class Reader:
         Args:
             on_sound: Given each packet of sound when its turn comes; None: sound is skipped.
         """
-        last, count, step = 0.0, 0, float(1 / self.video.rate)
+        last, end, count, step = 0.0, 0.0, 0, float(1 / self.video.rate)
         damaged: list[Any] = []
         for packet in self._packets(with_sound=on_sound is not None):
             if packet.stream is self.sound and on_sound is not None:
                 on_sound(packet)
                 continue
             for picture in _decoded(packet, damaged):
-                guess = last + step if count else 0.0
-                time = max(self._time(picture, guess), last + 1 / TICKS if count else 0.0)
+                time = self._time(picture, last, step if count else 0.0)
+                time = max(time, last + 1 / TICKS if count else 0.0)
                 duration = _seconds(picture.duration, picture.time_base) or step
-                last, count = time, count + 1
+                last, end, count = time, time + duration, count + 1
                 yield DecodedFrame(time, duration, picture)
-        self._note_damage(damaged, last)
+        self._note_damage(damaged, end)
 
-    def _time(self, picture: Any, guess: float) -> float:
+    def _time(self, picture: Any, last: float, step: float) -> float:
         """Seconds from the beginning; where the file's clock is set back (files put together), time goes on."""
         if picture.time is None:
-            return guess
-        if picture.time - self.video.origin < guess - JUMP:
-            self.video.origin = picture.time - guess
+            return last + step
+        if picture.time - self.video.origin < last - JUMP:
+            self.video.origin = picture.time - last - step
         return float(picture.time - self.video.origin)
 
     def _packets(self, with_sound: bool) -> Iterator[Any]:
@@ -259,12 +259,12 @@ class Reader:
         except pyav().error.FFmpegError:
             pass
 
-    def _note_damage(self, damaged: list[Any], last: float) -> None:
+    def _note_damage(self, damaged: list[Any], end: float) -> None:
         """Say what is missing: the end, or parts in between."""
         name, seconds = self.video.path.name, self.video.seconds
-        if seconds and last < seconds - max(1.0, 0.02 * seconds):
+        if seconds and end < seconds - max(1.0, 0.02 * seconds):
             self.video.notes.append(
-                f"{name} is damaged after {last:.1f} of {seconds:.1f} seconds: what comes before was kept."
+                f"{name} is damaged after {end:.1f} of {seconds:.1f} seconds: what comes before was kept."
             )
         elif damaged:
             self.video.notes.append(f"{name} is damaged in {len(damaged)} places, which were left out.")

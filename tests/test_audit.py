@@ -14,6 +14,7 @@ from train import data, label_errors, sources
 from train.__main__ import main
 from train.audit import AuditConfig, audit, examine, warn
 from train.data import Data, DataError, Split
+from train.run_folder import RunError
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -189,3 +190,7 @@ def test_wrong_labels_are_suspected_and_a_second_search_uses_the_finished_folds(
     before = {p: p.stat().st_mtime_ns for p in (config.out / "folds").rglob("*") if p.is_file()}
     assert audit(config)["label_errors"] == found
     assert before == {p: p.stat().st_mtime_ns for p in (config.out / "folds").rglob("*") if p.is_file()}
+    write_csv(file, [rows[1], *rows[1:]])  # a row corrected: networks of the old labels must not judge the new ones
+    for other in (config, replace(config, folds=3), replace(config, limit=300)):
+        with pytest.raises(RunError, match=r"folds/0 holds a run on other data .*Give another --out"):
+            audit(other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from conftest import toy_config
 from safetensors.torch import save_file
 from torch import nn
 
-from fer_hub.backbones import BACKBONES, build, load_initial, normalisation
+from fer_hub.backbones import BACKBONES, build, load_initial, load_model, normalisation
+from fer_hub.hub import DEFAULT_MODEL, ZOO
 from fer_hub.types import ModelError
 from train import network
 
@@ -50,6 +53,28 @@ def test_the_head_is_small_and_takes_another_number_of_labels(name: str) -> None
 def test_normalisation_is_that_of_timms_weights(name: str) -> None:
     cfg = timm.get_pretrained_cfg(name)
     assert normalisation(name) == (cfg.mean, cfg.std)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "resnet19"}, r"timm .* knows no 'resnet19'\. Try pip install"),
+        ({"architecture": "hf-hub:somebody/pickled"}, "knows no 'hf-hub:somebody/pickled'"),
+        ({"architecture": 18}, "knows no 18"),
+        ({"model_args": ["in_chans"]}, r"model_args is \['in_chans'\]; allowed are"),
+        ({"model_args": {"pretrained": True, "pretrained_cfg_overlay": {"url": "x.pth"}}}, "only shape the network"),
+        ({"model_args": {"checkpoint_path": "x.pth"}}, "only shape the network"),
+        ({"model_args": {"no_such": 1}}, r"describes no tf_efficientnet_lite0 \(.*no_such"),
+    ],
+)
+def test_a_config_that_describes_no_network_or_reaches_for_other_files_is_refused(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    shutil.copytree(ZOO / DEFAULT_MODEL, tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["resnet19", "timm:resnet19", "timm:", ""])

@@ -203,6 +203,14 @@ def test_a_member_may_be_an_ensemble(a: Path, b: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(classify(model, faces), wanted, atol=1e-6)
 
 
+def test_ensembles_are_nested_two_deep_and_no_deeper(a: Path, tmp_path: Path) -> None:
+    for name, member in zip("efg", ["../a", "../e", "../f"], strict=True):
+        folder = tiny.ensemble(tmp_path / name, [member])
+    assert load_classifier(tmp_path / "f").info.labels == load_classifier(a).info.labels
+    with pytest.raises(ModelError, match=r"e is an ensemble inside of 2 others; at most 2 may be nested"):
+        load_classifier(folder)
+
+
 @pytest.mark.parametrize("way", [["."], ["../f"]], ids=["itself", "by another"])
 @pytest.mark.parametrize("ask", [load_classifier, describe, Recognizer.from_pretrained])
 def test_an_ensemble_inside_of_itself_is_named(tmp_path: Path, way: list[str], ask: Any) -> None:
@@ -218,6 +226,7 @@ def test_an_ensemble_inside_of_itself_is_named(tmp_path: Path, way: list[str], a
         ("a", "the list of members is broken"),
         (None, "the list of members is broken"),
         ([], "it is empty"),
+        (["fer-lite0"] * 17, "17 members; at most 16 are allowed"),
         ({"a": 1}, "the list of members is broken"),
         ([["../a"]], "the list of members is broken"),
         ([{"weight": 1}], "missing.*model"),

@@ -6,6 +6,7 @@ import html
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,18 @@ from sklearn.calibration import calibration_curve
 
 from fer_hub.classifier import load_classifier
 from fer_hub.hub import ZOO
-from fer_hub.labels import display
+from fer_hub.labels import display, labels_of
 from fer_hub.types import ModelError
-from train import data
+from train import data, leaks
 from train.__main__ import main
-from train.evaluate import EvaluateConfig, evaluate
+from train.evaluate import EvaluateConfig, evaluate, fitting
+from train.evaluation import candidates
 from train.evaluation.candidates import own_protocol
 
 FILE = ZOO / "fer-lite0" / "onnx" / "model_quantized.onnx"
 NAMES = ("fer-lite0", "model_quantized", "ensemble of 2")
 BINS = 15
+LABELS = labels_of("fer2013-7")
 
 slow = pytest.mark.slow
 
@@ -339,6 +342,63 @@ def test_a_model_is_scored_on_its_own_splits_unless_others_are_asked_for(tmp_pat
     for stated in ({}, {"protocol": "somebody's own"}):
         source = str(tiny_models.network(tmp_path / str(len(stated)), **stated))
         assert own_protocol(load_classifier(source).info) == "official"
+
+
+KEPT_OUT = "Left out, as where the models were trained: 3 of 60 images in which no face was found."
+AMONG = "Among the rows are 3 of 60 images in which no face was found; not all of the models know such ones."
+APART = "The models want faces of different alignment (box, none); these are not aligned."
+
+
+@pytest.mark.parametrize(
+    ("wanted", "loaded", "said"),
+    [
+        ({("none", "keep")}, None, []),
+        ({("none", "keep"), ("none", "drop")}, None, []),
+        ({("box", "keep")}, ("box", "keep"), []),
+        ({("box", "drop")}, ("box", "drop"), [KEPT_OUT]),
+        ({("eyes", "keep"), ("eyes", "drop")}, ("eyes", "keep"), [AMONG]),
+        ({("box", "drop"), ("none", "keep")}, None, [APART]),
+    ],
+)
+def test_models_are_scored_on_rows_as_they_learned_from(
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: set[tuple[str, str]],
+    loaded: tuple[str, str] | None,
+    said: list[str],
+) -> None:
+    asked = []
+
+    def load(*_: object, align: str, on_missing: str) -> Any:
+        asked.append((align, on_missing))
+        return SimpleNamespace(notes={"alignment": {"test": {"samples": 60, "not_detected": 3, "left": 57}}})
+
+    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(candidates, "alignments", lambda found: wanted)
+    assert fitting(SimpleNamespace(), [], "official", EvaluateConfig())[1] == said  # type: ignore[arg-type]
+    assert asked == ([loaded] if loaded else [])
+
+
+def test_how_a_model_was_aligned_is_what_its_run_says(toy_model: Path, tmp_path: Path) -> None:
+    def of(**run: str) -> set[tuple[str, str]]:
+        model = Path(shutil.copytree(toy_model, tmp_path / "-".join(["model", *run.values()])))
+        result = json.loads((model / "metrics.json").read_text(encoding="utf-8"))
+        (model / "metrics.json").write_text(json.dumps(result | {"config": result["config"] | run}), encoding="utf-8")
+        opened = candidates.opened([str(model)], "onnx", "fp32")
+        return candidates.alignments(candidates.load([str(model)], opened, "onnx", "fp32", "none", LABELS, False))
+
+    assert of() == {("none", "keep")}
+    assert of(align="box", on_missing="drop") == {("box", "drop")}
+
+
+def test_a_models_own_rows_are_known_as_such_however_they_were_prepared(toy_model: Path, toy_csv: Path) -> None:
+    own = json.loads((toy_model / "metrics.json").read_text(encoding="utf-8"))
+    trained = {"protocol": "as-given", "dataset": "fer2013", **{name: own[name] for name in ("data", "origin")}}
+    whole = data.load("as-given", toy_csv)
+    less = data.load("as-given", toy_csv, limit=30)
+    assert less.digest != whole.digest == trained["data"]
+    assert leaks.knows(trained, less, "as-given") is None
+    assert "may be among its own" in str(leaks.knows(trained | {"origin": "another"}, whole, "as-given"))
+    assert "may be among its own" in str(leaks.knows(trained | {"origin": None}, less, "as-given"))
 
 
 def test_views_are_named_and_counted(tmp_path: Path, toy_model: Path, toy_csv: Path) -> None:

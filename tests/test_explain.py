@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from fer_hub.backbones import build, normalisation
 from fer_hub.classifier import TorchClassifier, load_classifier
 from fer_hub.cli import main
 from fer_hub.explain import AGAINST, EXPLAINERS, FOR, Explanation, explain
+from fer_hub.hub import ZOO, zoo_models
 from fer_hub.image import crop, read, to_array
 
 PHOTO = Path(__file__).parents[1] / "fer_hub" / "assets" / "examples" / "astronaut.jpg"
@@ -82,6 +84,19 @@ def test_the_onnx_file_alone_gives_the_map_of_the_gradients(model: Any, face: ND
         expected = cam.by_gradient(torch_side, pixels, target)
         np.testing.assert_allclose(cam.exactly(head, pixels, target), expected, atol=1e-5)
     assert expected.max() > 0
+
+
+@pytest.mark.parametrize("file", ["onnx/model.onnx", "model.safetensors"])
+def test_the_map_of_a_model_that_was_exported_again_is_not_that_of_the_old_one(tmp_path: Path, file: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    kept: list[Any] = []
+    for name in zoo_models():
+        for each in ("config.json", file):
+            shutil.copy(ZOO / name / each, tmp_path / each)
+        kept += [cam.head_of(path) if path.suffix == ".onnx" else cam._torch(tmp_path)] * 2
+    first, same, other, again = kept
+    assert first is same is not other is again
 
 
 def test_a_head_of_several_layers_is_left_to_torch(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 from PIL import Image as PILImage
-from PIL import ImageColor
+from PIL import ImageColor, ImageOps
 
 from fer_hub.image import FONT, _cut, _font, crop, draw, read, to_array
 from fer_hub.labels import COLORS, DISPLAY, UNCERTAIN
@@ -17,6 +18,8 @@ from fer_hub.types import Face, ImageError, InputSpec, Margin, Prediction
 RNG = np.random.default_rng(0)
 PICTURE = np.repeat(np.repeat(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), 8, 0), 8, 1)
 """48×64, in blocks, so that it survives JPEG."""
+TIFF = struct.Struct("<4sIHHHIIHHIIIii")
+"""A head, orientation and exposure bias, no further directory, the bias."""
 
 
 def encoded(image: PILImage.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -85,6 +88,31 @@ def test_exif_rotation_is_undone() -> None:
     exif = PILImage.Exif()
     exif[274] = 6
     assert read(encoded(pil(), "JPEG", exif=exif)).shape == (64, 48, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize(
+    ("metadata", "turned"),
+    [
+        (b"", False),
+        (b"II*", False),
+        (b"junk, and much of it", False),
+        (b"II*\0\xff\xff\xff\xff", False),
+        (TIFF.pack(b"II*\0", 8, 2, 0x0112, 3, 1, 6, 0x9204, 10, 1, 38, 0, -1, 0), True),  # exposure bias -1/0
+        (TIFF.pack(b"II*\0", 8, 2, 0x0112, 3, 1, 99, 0x9204, 10, 1, 38, 0, 1, 3), False),  # no such orientation
+    ],
+)
+def test_metadata_that_cannot_be_read_do_not_spoil_a_sound_photo(metadata: bytes, turned: bool) -> None:
+    data = encoded(pil(), "JPEG", exif=b"Exif\0\0" + metadata)
+    assert read(data).shape == ((64, 48, 3) if turned else (48, 64, 3))
+
+
+@pytest.mark.parametrize("orientation", range(9))
+def test_every_orientation_is_undone_as_pil_itself_does(orientation: int) -> None:
+    exif = PILImage.Exif()
+    exif[274] = orientation
+    data = encoded(pil(), "PNG", exif=exif)
+    assert (read(data) == np.asarray(ImageOps.exif_transpose(PILImage.open(io.BytesIO(data))))).all()
 
 
 def test_of_an_animation_the_first_frame_is_read() -> None:

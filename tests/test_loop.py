@@ -375,6 +375,45 @@ def test_a_run_out_of_time_saves_its_state_and_goes_on_later(toy_csv: Path, tmp_
     assert weights(config.out) == weights(whole.out)
 
 
+def test_a_signal_while_the_end_is_written_stops_what_called_it_and_the_run_is_whole(
+    toy_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, write = toy_config(tmp_path / "run", toy_csv, epochs=1), export.write_model_folder
+
+    def stopped(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(*arguments)
+
+    monkeypatch.setattr(export, "write_model_folder", stopped)
+    with pytest.raises(Interrupted, match="SIGTERM") as stop:
+        loop.train(config)
+    assert stop.value.code == 143
+    assert loop.train(config) == json.loads((config.out / "result.json").read_text())
+
+
+def test_a_request_to_stop_is_not_mistaken_for_a_damaged_state(
+    toy_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = toy_config(tmp_path / "run", toy_csv)
+    with pytest.raises(Interrupted):
+        loop.train(config, deadline=time.monotonic())
+
+    def stopped(*_: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(Accelerator, "load_state", stopped)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        loop.train(config)
+
+
+def test_what_is_odd_about_the_data_is_kept_for_the_card(toy_run: Path, toy_model: Path) -> None:
+    result = json.loads((toy_run / "result.json").read_text())
+    card = (toy_model / "README.md").read_text()
+    for sentence in result["notes"].get("warnings", []):
+        assert f"| beware | {sentence} |" in card
+    assert ("warnings" in result["notes"]) == ("| beware |" in card)
+
+
 def test_a_run_stops_after_epochs_in_a_row_without_a_better_one(toy_csv: Path, tmp_path: Path) -> None:
     config = toy_config(tmp_path / "run", toy_csv, epochs=30, lr=1e-9, ema=0.0, patience=3)
     result = loop.train(config)

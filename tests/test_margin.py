@@ -11,6 +11,7 @@ from fer_hub.faces import FaceDetector
 from fer_hub.hub import find_model, read_info, zoo_models
 from fer_hub.image import crop
 from fer_hub.types import Face, Margin
+from train import margin
 from train.align import LARGE, PAD, enlarged, largest
 from train.margin import FITTED, fitted_margin, relation, summary
 
@@ -39,6 +40,21 @@ def test_the_summary_takes_medians_and_counts_what_it_leaves_out() -> None:
     result = summary(found, rows=6)
     assert (result["rows"], result["found"], result["kept"]) == (6, 4, 3)
     assert result["median"] == {"scale": 1.1, "shift_x": 0.0, "shift_y": 0.2}
+
+
+@pytest.mark.parametrize(("given", "stored"), [(None, "mine"), ("theirs", "theirs")])
+def test_a_margin_is_stored_under_its_data_sets_name_and_leaves_the_others_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, stored: str
+) -> None:
+    photo = PILImage.open(PHOTO).convert("L")
+    (found,) = FaceDetector(min_face_size=40).detect(np.asarray(PILImage.open(PHOTO)))
+    x0, y0, x1, y1 = map(round, found.box)
+    (tmp_path / "mine" / "happy").mkdir(parents=True)
+    photo.crop((x0 - 10, y0, x1 + 10, y1)).resize((96, 96)).save(tmp_path / "mine" / "happy" / "a.png")
+    monkeypatch.setattr(margin, "FITTED", tmp_path / "margins.json")
+    (tmp_path / "margins.json").write_text('{"fer2013": {"kept": 1}}', encoding="utf-8")
+    result = margin.fit(margin.MarginConfig(tmp_path / "mine", name=given))
+    assert margin.margins() == {"fer2013": {"kept": 1}, stored: result}
 
 
 def test_every_model_of_the_zoo_carries_the_fitted_margin() -> None:

@@ -72,7 +72,8 @@ def minimal() -> dict[str, Any]:
     """A report of one model without any optional part."""
     supports = dict(zip(LABELS, np.bincount(outputs(0)[1], minlength=7).tolist(), strict=True))
     data = {"dataset": "FER2013", "protocol": "As given.", "split": "test", "n": 240, "digest": None}
-    report = {"title": "Evaluation", "written": "2026-01-02", "fer_hub_version": "1.2.3", "command": None, "notes": []}
+    report = {"title": "Evaluation", "written": "2026-01-02", "fer_hub_version": "1.2.3", "command": None}
+    report |= {"notes": [], "remarks": []}
     optional = [name for name in page.SECTIONS if name not in page.ALWAYS]
     return {
         **report, "data": data | {"labels": list(LABELS), "supports": supports},
@@ -244,6 +245,8 @@ def test_names_are_escaped_wherever_they_stand(whole: Reader) -> None:
 
 def test_the_test_split_and_another_are_spoken_of_differently(small: Reader, whole: Reader) -> None:
     assert "only scored" in small.text and "only scored" not in whole.text
+    remarked = Reader(page.render(minimal() | {"remarks": ["3 images are left out."]}, {}))
+    assert "3 images are left out." in remarked.text and "only scored" in remarked.text
     assert "a little too good" in whole.text and "a little too good" not in small.text
 
 

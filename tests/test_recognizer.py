@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,27 @@ def test_a_bad_image_in_a_list_is_named_by_its_place(recognizer: Recognizer) -> 
         recognizer([PHOTO, "gone.jpg"])
     with pytest.raises(ImageError, match="Got NoneType"):
         recognizer(None)  # type: ignore[call-overload]
+
+
+def test_of_many_images_few_are_in_memory_at_a_time(
+    recognizer: Recognizer, two_faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def opened(source: object) -> np.ndarray:
+        nonlocal most
+        image = two_faces.copy()
+        alive.append(weakref.ref(image))
+        most = max(most, sum(each() is not None for each in alive))
+        return image
+
+    monkeypatch.setattr("fer_hub.recognizer.read", opened)
+    found = recognizer(["photo.jpg"] * 40)  # 80 faces, in two turns
+    assert most <= 2
+    assert [len(faces) for faces in found] == [2] * 40
+    alone = recognizer(["photo.jpg"])[0]
+    assert all(same(a, b, 1e-5) for faces in found for a, b in zip(faces, alone, strict=True))
 
 
 def test_torch_and_onnx_give_the_same_probabilities(recognizer: Recognizer, two_faces: np.ndarray) -> None:

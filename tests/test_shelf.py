@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event, Lock
 
 import pytest
 from hub_server import HubServer
+from huggingface_hub import constants
 
 from fer_hub import Recognizer, shelf
-from fer_hub.download import DEFAULT_PLACE, Place
+from fer_hub.download import DEFAULT_PLACE, Place, fetch
 from fer_hub.hub import DEFAULT_MODEL, ZOO, zoo_models
-from fer_hub.shelf import Shelf
+from fer_hub.shelf import Loaded, Shelf
 from fer_hub.types import ChoiceError, ModelError
 
 FILES = {name: (ZOO / DEFAULT_MODEL / name).read_bytes() for name in ("config.json", "onnx/model.onnx")}
@@ -82,6 +84,17 @@ def test_any_model_of_the_hub_can_be_named_if_it_is_small_enough(
     assert Shelf().get("me/x").info.name == "me/x"
 
 
+def test_a_visitor_does_not_get_private_models_of_whoever_runs_the_app(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub.put("me/secret", FILES, private=True)
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    fetch("me/secret", tuple(FILES), Place(endpoint=hub.url))  # the token opens it; now it lies in the cache, too
+    with pytest.raises(ModelError, match=r"private one start the app with it: python app\.py me/secret"):
+        Shelf().get("me/secret")
+
+
 def test_a_wrong_id_is_asked_for_once_and_tried_again_later(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     models, asked = Shelf(), []
     for _ in range(3):
@@ -115,6 +128,29 @@ def test_visitors_who_ask_for_a_model_at_once_wait_for_one_loading(monkeypatch: 
         found = list(visitors.map(models.get, [DEFAULT_MODEL] * 4))
     assert loads == [DEFAULT_MODEL]
     assert len(set(map(id, found))) == 1
+
+
+def test_who_waits_for_a_slow_download_does_not_keep_others_from_what_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models, begun, go_on = Shelf(), Event(), Event()
+    monkeypatch.setattr(models, "_gates", [Lock()])  # one for all: as if both names fell to the same
+    loaded = models.get(DEFAULT_MODEL)
+
+    def slowly(name: str) -> Loaded:
+        begun.set()
+        assert go_on.wait(30)
+        return Loaded(loaded)
+
+    monkeypatch.setattr(models, "_borrow", slowly)
+    with ThreadPoolExecutor(2) as visitors:
+        slow = visitors.submit(models.get, "me/slow")
+        assert begun.wait(30)
+        try:
+            assert visitors.submit(models.get, DEFAULT_MODEL).result(timeout=10) is loaded
+        finally:
+            go_on.set()
+        assert slow.result() is loaded
 
 
 def test_only_so_many_models_stay_in_memory(tmp_path: Path) -> None:

@@ -551,6 +551,17 @@ def test_a_file_changed_in_place_is_not_served_from_the_cache(tmp_path: Path, wr
     assert values == [9, 8]
 
 
+def test_class_folders_that_were_renamed_are_not_served_with_their_old_labels(tmp_path: Path) -> None:
+    for folder, value in (("0_angry", 9), ("1_happy", 8)):
+        write_image(tmp_path / folder / "a.png", plain(value=value))
+    sources.read(tmp_path)
+    for old, new in (("0_angry", "0"), ("1_happy", "1_angry"), ("0", "0_happy")):
+        (tmp_path / old).rename(tmp_path / new)
+    rows = sources.read(tmp_path)
+    found = {rows.names[label]: int(image.max()) for label, image in zip(rows.labels, rows.images, strict=True)}
+    assert found == {"happy": 9, "angry": 8}
+
+
 def test_rows_come_from_the_cache_the_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_csv(tmp_path / "fer2013.csv", ROWS)
     first = sources.read(path)

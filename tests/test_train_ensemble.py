@@ -208,6 +208,10 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str
         lambda fer, result: result.update(parent={"config": {"protocol": "random-80-20"}, "parent": None}),
         "a run before with protocol random-80-20",
     ),
+    "a teacher that may know the rows": (
+        lambda fer, result: result.update(teacher=[{"name": "t", "beware": "was nosy."}]),
+        r"cannot be a member: it learned from t, which was nosy\. Give members",
+    ),
     "other rows": (lambda fer, result: result["config"].update(limit=9), "limit 9 instead of None"),
     "another alignment": (lambda fer, result: fer.update(alignment="eyes"), "its alignment is eyes"),
     "another margin": (lambda fer, result: fer["face_margin"].update(scale=2.0), "its margin is"),

@@ -212,6 +212,19 @@ def test_times_that_are_not_even_are_kept(tmp_path: Path, recognizer: Recognizer
     assert timeline.last == pytest.approx(1.75, abs=1e-3)
 
 
+@pytest.mark.parametrize("times", [[0.0, 2.0, 4.0, 6.0, 8.0], [0.0, 0.1, 0.2, 60.0], [0.0, 0.1, 0.2, 0.3, 3.0]])
+def test_pictures_that_stay_for_long_keep_their_times_and_are_no_damage(
+    tmp_path: Path, recognizer: Recognizer, times: list[float]
+) -> None:
+    """Time lapses, and screen recordings, which have a picture only where something moves."""
+    source = plain(tmp_path / "lapse.mp4", times)
+    timeline = Timeline(recognizer.labels)
+    last = run(source, recognizer, tmp_path / "out.mp4", timeline=timeline)
+    assert last.notes == ()
+    assert decoded(tmp_path / "out.mp4").times == pytest.approx(times, abs=1e-3)
+    assert timeline.last == pytest.approx(times[-1], abs=1e-3)
+
+
 KINDS: dict[str, dict[str, object]] = {
     "odd.mkv": {"pixels": "yuv444p", "size": (321, 241)},
     "full-range.mkv": {"pixels": "yuvj420p"},

@@ -9,7 +9,7 @@ from . import leaks
 from .data import Data
 from .finished import WEIGHTS, model_folder, result_of
 
-KEPT = ("config", "parent", "teacher", "dataset", "data", "seconds")
+KEPT = ("config", "parent", "teacher", "dataset", "data", "origin", "seconds")
 """What a result keeps of the run before it, if its files say so."""
 
 

@@ -66,6 +66,8 @@ class Data:
     test: Split
     dataset: str
     """ "fer2013", "ferplus", or the source's own name."""
+    origin: str | None = None
+    """Digest of the source's rows, which no option of `load` changes."""
     alignment: str = "none"
     external: Split | None = None
     """One more set to score at the end, in the same label order."""
@@ -234,7 +236,7 @@ def _cut(name: str, rows: Rows, targets: str) -> Data:
         both = (votes + np.eye(len(labels), dtype=np.float32)[train.labels]) / 2
         train = replace(train, targets=both if targets == "both" else votes)
     dataset = "ferplus" if protocol.label is not splits.by_name else rows.name
-    return Data(space, labels, train, validation, test, dataset, notes={"dropped": dropped})
+    return Data(space, labels, train, validation, test, dataset, rows.digest, notes={"dropped": dropped})
 
 
 def _other_rows(name: str, rows: Rows, label: splits.Integers, wanted: str) -> str:

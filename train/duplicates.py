@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +95,12 @@ def content_hash(images: Images) -> str:
 
 
 def keep(path: Path, array: NDArray[np.generic]) -> None:
-    """Write an array as .npy, whole or not at all."""
+    """Write an array as .npy, whole or not at all, whatever other processes write the same at the same time."""
     buffer = io.BytesIO()
     np.save(buffer, array)
-    write_bytes(path, buffer.getvalue())
+    own = path.with_name(f"{os.getpid()}-{path.name}")
+    write_bytes(own, buffer.getvalue())
+    own.replace(path)
 
 
 def _similar_unique(images: Images) -> Integers:

@@ -20,7 +20,7 @@ from fer_hub.hub import read_config
 from fer_hub.types import Array
 from fer_hub.views import VIEWS
 
-from . import ensemble_scores, figures, measure, run_folder
+from . import ensemble_scores, figures, leaks, measure, run_folder
 from .calibrate import Calibration, fit_temperature
 from .data import Data
 from .ensemble_card import ensemble_card
@@ -163,7 +163,7 @@ def measured(whole: Ensemble, candidates: Sequence[Joining], splits: Data) -> tu
         "members": members,
         "latency_ms": ensemble_scores.latencies(whole, splits.validation),
         "data": first.get("data"),
-        "notes": splits.notes,
+        "notes": leaks.noted(splits),
     }, logits["test"]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_hub.download import DEFAULT_PLACE, Place, repo_of
-from fer_hub.ensemble import ARCHITECTURE
+from fer_hub.ensemble import ARCHITECTURE, MOST
 from fer_hub.hub import ONNX_FILES, VARIANTS, find_model, read_config, read_info, zoo_models
 from fer_hub.types import ModelInfo
 
-from . import card_data
+from . import card_data, leaks
 from .data import Data
 from .finished import CONFIG, METRICS, data_of, model_folder
 from .measure import size_and_hash
@@ -78,8 +78,11 @@ def check_alike(candidates: Sequence[Joining]) -> None:
     """Whether no member has learned from rows on which the ensemble will be scored.
 
     Raises:
-        ValueError: One was trained on other rows than the first, itself or in a run before.
+        ValueError: One was trained on other rows than the first, itself or in a run before, or says that it may know
+            rows that are scored; or there are too many.
     """
+    if len(candidates) > MOST:
+        raise ValueError(f"{len(candidates)} models; an ensemble has at most {MOST} members. Give fewer.")
     first = rows_of(candidates[0])
     for each in candidates:
         own = rows_of(each)
@@ -92,6 +95,8 @@ def check_alike(candidates: Sequence[Joining]) -> None:
                 f"({'; '.join(different)}), and may have learned from those that are scored. "
                 "Give members of one protocol."
             )
+        if said := leaks.doubts(each.result):
+            raise ValueError(f"{each.name} cannot be a member: it {said[0]} Give members that know no scored row.")
     hashes = [each.file["sha256"] for each in candidates]
     twice = next((each.name for at, each in enumerate(candidates) if hashes.index(hashes[at]) < at), None)
     if twice:

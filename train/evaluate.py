@@ -70,7 +70,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     protocol = config.protocol or candidates.own_protocol(loaded[0].info)
     splits = data.load(protocol, config.data)
     found = candidates.load(sources, loaded, first, config.variant, config.tta, splits.labels, config.ensemble)
-    splits, notes = fitting(splits, found, protocol, config.data)
+    splits, remarks = fitting(splits, found, protocol, config)
+    notes = candidates.known_rows(found, splits, protocol)
     foreign = [shift.read_foreign(path, splits.labels, learnt=learnt(splits)) for path in config.foreign]
     single = found[: len(sources)]
     scores = {each.name: _score(each, splits, config, () if each in single else single) for each in found}
@@ -78,13 +79,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     compared = found if others else []
     agreements = {each.name: candidates.agreement(each, config.split, split, config.tta) for each in compared}
     print(table(scores))
-    for line in [*(f"{name}: {candidates.sentence(its)}" for name, its in agreements.items()), *_maps(found), *notes]:
+    agreed = [f"{name}: {candidates.sentence(its)}" for name, its in agreements.items()]
+    for line in [*agreed, *_maps(found), *notes, *remarks]:
         print(line)
     if config.out is not None:
         how = {name: getattr(config, name) for name in ("rows", "faces", "lime_samples", "seed")}
         asked = Asked(splits, config.split, found, others=foreign, **how)
         command = typed(replace(config, protocol=protocol))
-        report.write(config.out, asked, protocol, config.parts, agreements, notes, command)
+        report.write(config.out, asked, protocol, config.parts, agreements, notes, remarks, command)
         print(", ".join(str(config.out / name) for name in (report.PAGE, report.JSON, report.LOGITS)))
     return scores
 
@@ -105,16 +107,23 @@ def check_options(config: EvaluateConfig) -> None:
 
 
 def fitting(
-    splits: data.Data, found: list[Candidate], protocol: str, source: Path | None
+    splits: data.Data, found: list[Candidate], protocol: str, config: EvaluateConfig
 ) -> tuple[data.Data, list[str]]:
-    """The data as the models expect them, and sentences on models to which they are not fresh or not aligned."""
-    notes, wanted = candidates.known_rows(found, splits, protocol), candidates.alignments(found)
-    if wanted == {"none"}:
-        return splits, notes
-    if len(wanted) == 1:
-        return data.load(protocol, source, align=wanted.pop()), notes
-    modes = ", ".join(sorted(wanted))
-    return splits, [*notes, f"The models want faces of different alignment ({modes}); these are not aligned."]
+    """The data as the models learned from them, and sentences on what is otherwise."""
+    wanted = candidates.alignments(found)
+    modes, missing = ({each[at] for each in wanted} for at in (0, 1))
+    if modes == {"none"}:
+        return splits, []
+    if len(modes) > 1:
+        named = ", ".join(sorted(modes))
+        return splits, [f"The models want faces of different alignment ({named}); these are not aligned."]
+    drop = missing == {"drop"}
+    aligned = data.load(protocol, config.data, align=modes.pop(), on_missing="drop" if drop else "keep")
+    counts = aligned.notes["alignment"][config.split]
+    lost = f"{counts['not_detected']} of {counts['samples']} images in which no face was found"
+    if drop:
+        return aligned, [f"Left out, as where the models were trained: {lost}."]
+    return aligned, [f"Among the rows are {lost}; not all of the models know such ones."] if "drop" in missing else []
 
 
 def learnt(splits: data.Data) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import nn
 from fer_hub.backbones import head_weights
 from fer_hub.classifier import softmax
 
-from . import calibrate, export, figures, metrics, network, pictures, run_folder
+from . import calibrate, export, figures, leaks, metrics, network, pictures, run_folder
 from .config import RunConfig, to_json
 from .data import Split
 
@@ -110,11 +110,12 @@ def _result(trainer: Trainer, logits: dict[str, metrics.Floats], found: calibrat
         "teacher": trainer.taught_by,
         "dataset": splits.dataset,
         "data": splits.digest,
+        "origin": splits.origin,
         "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
         "rows_per_epoch": trainer.rows,
         "label_space": splits.label_space,
         "labels": list(splits.labels),
-        "notes": splits.notes,
+        "notes": leaks.noted(splits),
         "best_epoch": progress.best_epoch + 1,
         "epochs_run": progress.epoch,
         "temperature": found.temperature,

@@ -45,7 +45,8 @@ def read_folders(path: Path) -> Source:
         Item(file, names.index(label), official[i] if official else usage, file.relative_to(root).as_posix())
         for i, (usage, label, file) in enumerate(files)
     ]
-    key = (str(root.resolve()), [(file.name, stamp(file)) for _, _, file in files])
+    stamps = [stamp(file) for *_, file in files]
+    key = (str(root.resolve()), [(row.id, row.label, row.usage, *its) for row, its in zip(rows, stamps, strict=True)])
     return Source(path.name, names, key, lambda: rows)
 
 

@@ -28,7 +28,8 @@ def knows(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
     """Whether a model may have learned from rows of any split but train, in words that follow its name.
 
     Args:
-        trained: The model's `protocol`, `dataset`, `data` (digest), `parent` and `teacher`, as far as its files say.
+        trained: The model's `protocol`, `dataset`, `data` and `origin` (digests), `parent` and `teacher`, as far as its
+            files say.
         data: The splits in question.
         protocol: How they were made.
 
@@ -40,14 +41,21 @@ def knows(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
 
 def account(fer: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What `knows` asks of a model, from its config's block "fer" and its metrics.json."""
-    of_run = {name: result.get(name) for name in ("data", "parent", "teacher")}
+    of_run = {name: result.get(name) for name in ("data", "origin", "parent", "teacher")}
     return {name: fer.get(name) for name in ("protocol", "dataset")} | of_run
+
+
+def doubts(result: Mapping[str, Any]) -> list[str]:
+    """What a result says of how it may know rows that it was scored on, in words that follow its name."""
+    parent = (result.get("parent") or {}).get("beware")
+    found = [f"began with the weights of a run that {parent}"] if parent else []
+    taught = [each for each in result.get("teacher") or () if each.get("beware")]
+    return [*found, *(f"learned from {each['name']}, which {each['beware']}" for each in taught)]
 
 
 def doubtful(result: Mapping[str, Any]) -> bool:
     """Whether a result says that what it began with, or learned from, may know rows that it was scored on."""
-    before = [result.get("parent") or {}, *(result.get("teacher") or ())]
-    return any(each.get("beware") for each in before)
+    return bool(doubts(result))
 
 
 def _learnt(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
@@ -57,9 +65,16 @@ def _learnt(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None
         return "does not say which rows it was trained on: these may be among them."
     if not agree(own, protocol) and _family(dataset) == _family(data.dataset):
         return f"was trained under {own}, not {protocol}: it knows some of these rows."
-    if own == protocol == "as-given" and trained.get("data") != data.digest:
+    if own == protocol == "as-given" and not _of_one_source(trained, data):
         return "was trained on a data set as it was given: these rows may be among its own."
     return None
+
+
+def _of_one_source(trained: Mapping[str, Any], data: Data) -> bool:
+    """Whether the splits were cut from the same rows; of older results, whether they are the same splits."""
+    if trained.get("origin"):
+        return bool(trained["origin"] == data.origin)
+    return bool(trained.get("data") == data.digest)
 
 
 def _inherited(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None:
@@ -88,7 +103,17 @@ def warn(data: Data) -> list[str]:
     Uses the counts of identical images in `data.notes["leaks"]`, which the loader leaves there, and looks at the
     supports (field notes: equal supports, merged test sets, more Disgust than FER2013 has).
     """
-    return [*_leaks(data), *_external(data), *_merged(data), *_equal(data.test), *_disgust(data)]
+    return [*_leaks(data), *_oddities(data)]
+
+
+def noted(data: Data) -> dict[str, Any]:
+    """The notes of the splits, and what is odd about them beside the copies, which the notes count."""
+    odd = _oddities(data)
+    return data.notes | ({"warnings": odd} if odd else {})
+
+
+def _oddities(data: Data) -> list[str]:
+    return [*_external(data), *_merged(data), *_equal(data.test), *_disgust(data)]
 
 
 def _leaks(data: Data) -> list[str]:

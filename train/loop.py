@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from safetensors.torch import save
 from timm.layers import convert_sync_batchnorm
@@ -90,7 +91,7 @@ class Trainer:
         """Train to the end; returns the result that `result.json` holds.
 
         Raises:
-            Interrupted: SIGINT or SIGTERM came, or the deadline passed; the state is saved.
+            Interrupted: SIGINT or SIGTERM came, or the deadline passed; the state, or the result, is saved.
         """
         if self.accelerator.is_main_process:
             run_folder.keep_epochs(self.config.out, self.progress.epoch)
@@ -105,7 +106,10 @@ class Trainer:
                 self.progress.next_epoch()
                 self.outputs.clear()
                 self._checkpoint()
-            return finish.finish(self)
+            result = finish.finish(self)
+        if self.signals.number:  # while the end was written: it is whole, but what called this shall not go on
+            raise run_folder.Interrupted(self.signals.number)
+        return result
 
     def _enough(self) -> bool:
         progress, patience = self.progress, self.config.patience
@@ -183,10 +187,15 @@ class Trainer:
         return torch.float32 if self.device.type == "mps" else torch.float64
 
     def _validate(self) -> dict[str, Any]:
+        """The figures of the epoch, those of the main process: what all of them decide by must not differ.
+
+        Each has an average of its own, and on CPUs statistics of its own share of the batches.
+        """
         if not self.config.ema:
             self.ema.set(self.accelerator.unwrap_model(self.model))
         logits = self._finite_logits(network.split_logits(self.network(), self.splits.validation, self.spec))
-        return metrics.score(logits, self.splits.validation.labels, self.splits.labels)
+        scores = [metrics.score(logits, self.splits.validation.labels, self.splits.labels)]
+        return dict(broadcast_object_list(scores)[0])
 
     def network(self) -> network.Forward:
         """The averaged network as a function of numpy arrays."""
@@ -301,7 +310,7 @@ def train(config: RunConfig, splits: Data | None = None, deadline: float | None 
 
     Args:
         config: The run.
-        splits: Its data, where they are loaded already.
+        splits: Its data, where they are loaded already; a finished run must have been on the same.
         deadline: Value of time.monotonic() after which the run saves its state and stops.
 
     Raises:
@@ -313,6 +322,8 @@ def train(config: RunConfig, splits: Data | None = None, deadline: float | None 
     run_folder.check(config)
     done = run_folder.result_of(config.out)
     if done is not None:
+        if splits is not None:
+            run_folder.check_data(config.out, done.get("data"), splits.digest)
         return done
     torch.set_flush_denormal(True)  # numbers that fade to nothing are slow on a CPU
     if accelerator.device.type == "cpu":

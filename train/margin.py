@@ -31,8 +31,8 @@ class MarginConfig:
     """Training images to look at, drawn at random."""
     seed: int = 0
     """Draws them."""
-    name: str = "fer2013"
-    """Name of the data set in train/margins.json."""
+    name: str | None = None
+    """Name of the data set in train/margins.json; default: the data set's own."""
 
 
 def margins() -> dict[str, Any]:
@@ -64,7 +64,7 @@ def fit(config: MarginConfig) -> dict[str, Any]:
         raise data.DataError(f"No face was found in {len(drawn)} images; nothing can be fitted. Check --data.")
     result = summary(np.array(found), len(drawn))
     known = json.loads(FITTED.read_text(encoding="utf-8")) if FITTED.exists() else {}
-    run_folder.write_json(FITTED, known | {config.name: result})
+    run_folder.write_json(FITTED, known | {config.name or rows.name: result})
     print(json.dumps(result, indent=1))
     return result
 

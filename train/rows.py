@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,14 @@ class Rows:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that stand for all images, labels and usages."""
+        digest = hashlib.blake2b(repr((self.names, self.images.shape)).encode(), digest_size=8)
+        for array in (self.images, self.labels, self.usage):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
 
 class Item(NamedTuple):

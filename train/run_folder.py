@@ -31,8 +31,11 @@ OUT_OF_TIME = -1
 """In place of a signal's number: the run's time is over."""
 
 
-class Interrupted(Exception):
-    """A run was asked to stop; its state is saved. `code` is the exit status to leave with."""
+class Interrupted(BaseException):
+    """A run was asked to stop; its state is saved. `code` is the exit status to leave with.
+
+    No Exception, as KeyboardInterrupt is none: what deals with failures must not swallow it.
+    """
 
     def __init__(self, signum: int) -> None:
         """Keep the exit status: 130 for SIGINT, 143 for SIGTERM, 0 where the time that was given is over."""
@@ -67,19 +70,27 @@ def open_run(config: RunConfig, digest: str, teachers: Sequence[Mapping[str, Any
     path = config.out / CONFIG
     if _begun(config.out) and path.exists():
         saved = json.loads(path.read_text(encoding="utf-8"))
-        before = saved.get("data")
         if saved.get("teacher_weights", []) != weights:
             raise RunError(
                 f"{config.out} holds a run whose teacher had other weights. "
                 "Give another --out, or the same --teacher to resume it."
             )
-        if before not in (None, digest):
-            raise RunError(
-                f"{config.out} holds a run on other data (digest {before}, now {digest}). "
-                "Give another --out, or the same --data to resume it."
-            )
+        check_data(config.out, saved.get("data"), digest)
     else:
         write_json(path, to_json(config) | {"data": digest} | ({"teacher_weights": weights} if weights else {}))
+
+
+def check_data(folder: Path, before: str | None, now: str) -> None:
+    """Whether what was trained in a folder was trained on the same data, by their digests; None: not known.
+
+    Raises:
+        RunError: They are others.
+    """
+    if before not in (None, now):
+        raise RunError(
+            f"{folder} holds a run on other data (digest {before}, now {now}). "
+            "Give another --out, or the same --data to resume it."
+        )
 
 
 def _begun(folder: Path) -> bool:

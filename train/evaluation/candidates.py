@@ -238,12 +238,16 @@ def parameters_of(classifier: Classifier) -> int | None:
 # ── whether the rows are fresh to them ───────────────────────────────────────────────────────────────────────────────
 
 
-def alignments(found: Sequence[Candidate]) -> set[str]:
-    """How the faces were aligned that the networks learned from: modes of train.align."""
-    networks = [network for each in found for network in members(each.classifier)]
+def alignments(found: Sequence[Candidate]) -> set[tuple[str, str]]:
+    """How the faces were aligned that the networks learned from, and what became of images without one.
+
+    Modes of train.align, and of train.data.ON_MISSING.
+    """
+    infos = [network.info for each in found for network in members(each.classifier)]
+    runs = [finished.result_of(info.path).get("config", {}) for info in infos]
     return {
-        finished.result_of(network.info.path).get("config", {}).get("align") or network.info.alignment
-        for network in networks
+        (run.get("align") or info.alignment, run.get("on_missing") or "keep")
+        for info, run in zip(infos, runs, strict=True)
     }
 
 

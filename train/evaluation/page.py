@@ -59,7 +59,7 @@ def render(report: Mapping[str, Any], figures: Mapping[str, Figure]) -> str:
     Args:
         report: JSON values (names with a question mark: None where there is none, but never missing):
             title, written (date as text), fer_hub_version, command? (what to type for this report), notes (sentences on
-            rows that are not fresh to a model);
+            rows that are not fresh to a model), remarks (what else is to be known of the rows);
             data: {dataset, protocol (its sentence), split, n, digest?, labels (C), supports (rows by label)};
             models: a list of {name, source, runtime, variant?, architecture, input (text), parameters?, bytes?,
             views (how many of a face are averaged), calibrated (text), scores (metrics.score), uncalibrated? (the same

@@ -34,6 +34,7 @@ def write(
     parts: Sequence[str],
     agreements: Mapping[str, dict[str, Any]],
     notes: Sequence[str] = (),
+    remarks: Sequence[str] = (),
     command: str | None = None,
 ) -> dict[str, Any]:
     """Make all parts and write report.json, report.html and logits/<model>.npz.
@@ -45,6 +46,7 @@ def write(
         parts: Names of PARTS.
         agreements: By model, as `candidates.agreement` says it.
         notes: What makes the rows less than fresh to a model, in sentences.
+        remarks: What else is to be known of the rows, in sentences.
         command: What was typed.
 
     Returns:
@@ -58,6 +60,7 @@ def write(
         "fer_hub_version": fer_hub.__version__,
         "command": command,
         "notes": list(notes),
+        "remarks": list(remarks),
         "data": about_data(asked, protocol),
         "models": _models(asked, agreements),
         "comparison": _comparison(asked),
