@@ -34,6 +34,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from fer_hub import ImageError, ModelError, Recognizer
 from fer_hub import fragments as page
 from fer_hub.comparison import compare_models, with_average
+from fer_hub.download import causes
 from fer_hub.explain import EXPLAINERS, Explanation, explain
 from fer_hub.hub import DEFAULT_MODEL, find_model, read_info
 from fer_hub.image import MAX_MEGAPIXELS, draw, read
@@ -622,7 +623,7 @@ def explained(loaded: Recognizer, crop: Image, method: str, label: str, language
     try:
         return explain(loaded.classifier, crop, method, label or None)
     except (ModelError, ValueError) as error:
-        if isinstance(error.__cause__, ImportError):
+        if any(isinstance(each, ImportError) for each in causes(error)):
             return say("explain.missing", language, method=say(f"explain.method.{method}", language), reason=error)
         return without_folders(str(error))
 
@@ -732,7 +733,7 @@ def predict(photo: gr.FileData, model: str = DEFAULT_MODEL, whole_image: bool = 
 
     Args:
         photo: The image file.
-        model: A model that /models lists, or an id of the Hugging Face Hub: owner/name.
+        model: One that /models lists, or that fer_hub published on the Hugging Face Hub: owner/name.
         whole_image: Take the whole image as one face, without detection.
 
     Returns:
@@ -747,7 +748,7 @@ def annotated(photo: gr.FileData, model: str = DEFAULT_MODEL, language: str = "e
 
     Args:
         photo: The image file.
-        model: A model that /models lists, or an id of the Hugging Face Hub: owner/name.
+        model: One that /models lists, or that fer_hub published on the Hugging Face Hub: owner/name.
         language: Of the labels: en or tr.
 
     Returns:
@@ -762,7 +763,7 @@ def compare(photo: gr.FileData, models: list[str], whole_image: bool = False) ->
 
     Args:
         photo: The image file.
-        models: One to four models that /models lists, or ids of the Hugging Face Hub: owner/name.
+        models: One to four that /models lists, or that fer_hub published on the Hugging Face Hub: owner/name.
         whole_image: Take the whole image as one face, without detection.
 
     Returns:
@@ -782,10 +783,11 @@ def explanation(
         method: grad-cam, lime or occlusion.
         label: The expression to explain; empty: the most probable one.
         face: Its number, 1 for the most certain face; 0: the whole image.
-        model: A model that /models lists, or an id of the Hugging Face Hub: owner/name.
+        model: One that /models lists, or that fer_hub published on the Hugging Face Hub: owner/name.
 
     Returns:
-        label, its probability, and picture: a JPEG as a data URL, orange for and blue against the label.
+        label, its probability, and picture: a JPEG as a data URL, orange for and blue against the label (Grad-CAM
+        shows only what is for it).
     """
     image, loaded = read(uploaded(photo)), SHELF.get(model)
     faces = loaded.faces(image, whole_image=face == 0)
@@ -804,7 +806,7 @@ def timeline(clip: gr.FileData, model: str = DEFAULT_MODEL) -> dict[str, Any]:
 
     Args:
         clip: The video file, of ten minutes at most.
-        model: A model that /models lists, or an id of the Hugging Face Hub: owner/name.
+        model: One that /models lists, or that fer_hub published on the Hugging Face Hub: owner/name.
 
     Returns:
         For each person the share of time and the mean scores by expression, and the scores over time.

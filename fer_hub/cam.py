@@ -54,7 +54,8 @@ def grad_cam(classifier: Classifier, pixel_values: Array, target: int) -> Array:
         try:
             torch_side = _torch(classifier.info.path)
         except ModelError as missing:
-            raise ModelError(f"Grad-CAM from the ONNX file: {error} From torch: {missing}") from error
+            cause = missing if isinstance(missing.__cause__, ImportError) else error
+            raise ModelError(f"Grad-CAM from the ONNX file: {error} From torch: {missing}") from cause
         return by_gradient(torch_side, pixel_values, target)
 
 

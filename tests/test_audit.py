@@ -113,7 +113,7 @@ def toy_data(**counts: list[int]) -> Data:
 
 WARNINGS = {
     "every class has 25 test rows": toy_data(test=[25] * 7),
-    "7,178 rows: FER2013's PublicTest and PrivateTest together": replace(
+    "7,178 rows, as has the union of FER2013's PublicTest and PrivateTest": replace(
         toy_data(), test=Split(np.zeros((7178, 48, 48), np.uint8), np.arange(7178) % 3 * 3)
     ),
     "551 rows are labelled disgust; all of FER2013 has 547": toy_data(train=[9, 545, 1, 1, 1, 1, 1]),

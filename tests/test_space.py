@@ -21,6 +21,7 @@ from hub_server import HubServer
 from huggingface_hub import RepoCard
 from published import client
 
+from fer_hub.explain import EXPLAINERS
 from fer_hub.hub import ZOO
 from train.publishing.errors import PublishError
 from train.publishing.space import PublishSpaceConfig, assemble, publish_space, upload_space, write
@@ -59,7 +60,9 @@ def test_a_space_holds_the_app_the_library_with_its_models_and_nothing_else() ->
 def test_its_requirements_are_those_of_the_core_and_the_app() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = bytes(assemble("Faces")["requirements.txt"]).decode().splitlines()  # type: ignore[arg-type]
-    assert lines == project["dependencies"] + project["optional-dependencies"]["app"]
+    extras = project["optional-dependencies"]
+    assert extras["app"][0] == "fer_hub[explain,video]"  # what its tabs need: no torch
+    assert lines == project["dependencies"] + extras["explain"] + extras["video"] + extras["app"][1:]
 
 
 def test_its_readme_tells_the_hub_what_to_run_and_to_preload() -> None:
@@ -177,6 +180,9 @@ def test_the_assembled_folder_runs_as_it_is_with_a_model_of_the_hub(
         for model in ("fer-lite0", "me/x"):
             (face,) = app.predict(handle_file(PHOTO), model, api_name="/predict")
             assert face["label"] == "happy"
+        for method in EXPLAINERS:
+            told = app.predict(handle_file(PHOTO), method, api_name="/explanation")
+            assert (told["method"], told["label"]) == (method, "happy")
     finally:
         process.terminate()
         process.wait(20)

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "record": ("train.records:record", "keep the results of finished runs, from which the tables are written"),
     "trials": ("train.trials:trials", "try one change of the recipe at a time, decided on the validation split"),
     "leaderboard": ("train.leaderboard:rebuild", "write a sweep's tables and figure anew from its result files"),
-    "audit": ("train.audit:audit", "look for duplicates, leaks, conflicting and wrong labels in the data"),
+    "audit": ("train.audit:audit", "look for duplicates, leaks, conflicting and (--folds) wrong labels in the data"),
     "evaluate": ("train.evaluate:evaluate", "score models again from their files, and report how far to trust them"),
     "inherit": ("train.inherit:inherit", "select initial weights for a backbone from those of another one"),
     "export": ("train.export_command:export", "write every ONNX variant of a model and measure it"),

@@ -13,7 +13,7 @@ from .rows import USAGES
 from .splits import agree
 
 MERGED = {
-    7178: "FER2013's PublicTest and PrivateTest together",
+    7178: "the union of FER2013's PublicTest and PrivateTest",
     7066: "the test set of a folder split of 28,821 and 7,066",
     25170: "40 % of FER2013 oversampled to 8,989 a class before it was split",
 }
@@ -151,7 +151,7 @@ def _merged(data: Data) -> list[str]:
     rows = len(data.test)
     if rows not in MERGED:
         return []
-    return [f"test has {rows:,} rows: {MERGED[rows]}. Do not compare with figures on PrivateTest (3,589 rows)."]
+    return [f"test has {rows:,} rows, as has {MERGED[rows]}. Do not compare with figures on PrivateTest (3,589 rows)."]
 
 
 def _equal(test: Split) -> list[str]:

@@ -1,4 +1,4 @@
-"""leaderboards/<preset>.sh: the commands of a preset's recorded runs, as a script that anyone can run."""
+"""leaderboards/<preset>.sh: the commands of a preset's recorded runs, as a script that repeats them."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ TEXTS: dict[str, str] = {
     "video.preview": "Preview",
     # compare
     "compare.models": "Models",
-    "compare.models_info": "Up to four; an id of the Hugging Face Hub (owner/name) can be typed in",
+    "compare.models_info": "Up to four; one that fer_hub published on the Hugging Face Hub can be typed in: owner/name",
     "compare.models_count": "Choose one to {most} models.",
     "compare.photo": "Photo",
     "compare.camera": "Camera",
@@ -115,8 +115,8 @@ TEXTS: dict[str, str] = {
     "explain.models": "Models, one or two",
     "explain.run": "Explain",
     "explain.how": "Orange speaks for the expression, blue against it; grey parts do not matter. A map shows what the "
-    "model's answer hangs on, not why the face looks as it does. Grad-CAM's cells are coarse: look at the region, not "
-    "at its edge.",
+    "model's answer hangs on, not why the face looks as it does. Grad-CAM shows only what speaks for the expression, "
+    "and its cells are coarse: look at the region, not at its edge.",
     "explain.missing": "{method} is not available on this server. Whoever runs it finds out why here: {reason}",
     "explain.method.grad-cam": "Grad-CAM",
     "explain.method.lime": "LIME",
@@ -159,8 +159,8 @@ TEXTS: dict[str, str] = {
     "chart.nobody": "Nobody was seen.",
     "chart.now": "now",
     "chart.ago": "−{seconds} s",
-    "chart.more.one": "{count} more person, seen for a shorter time, is in the CSV only.",
-    "chart.more.many": "{count} more people, seen for a shorter time, are in the CSV only.",
+    "chart.more.one": "{count} more person, seen for a shorter time, is in the CSV and JSON only.",
+    "chart.more.many": "{count} more people, seen for a shorter time, are in the CSV and JSON only.",
     # errors
     "error.image": "This picture cannot be used: {reason}",
     "error.model": "This model cannot be used: {reason}",

@@ -94,7 +94,7 @@ TEXTS: dict[str, str] = {
     "video.preview": "Önizleme",
     # compare
     "compare.models": "Modeller",
-    "compare.models_info": "En çok dört; Hugging Face Hub'daki bir ad (sahip/ad) da yazılabilir",
+    "compare.models_info": "En çok dört; Hugging Face Hub'da fer_hub'ın yayımladığı bir model de yazılabilir: sahip/ad",
     "compare.models_count": "Bir ile {most} arasında model seçin.",
     "compare.photo": "Fotoğraf",
     "compare.camera": "Kamera",
@@ -118,8 +118,8 @@ TEXTS: dict[str, str] = {
     "explain.models": "Modeller, bir ya da iki",
     "explain.run": "Açıkla",
     "explain.how": "Turuncu yerler ifadenin lehine, mavi yerler aleyhinedir; gri yerler önemsizdir. Harita, yüzün "
-    "neden öyle göründüğünü değil, modelin cevabının neye bağlı olduğunu gösterir. Grad-CAM'in hücreleri kabadır: "
-    "Bölgenin kenarına değil, kendisine bakın.",
+    "neden öyle göründüğünü değil, modelin cevabının neye bağlı olduğunu gösterir. Grad-CAM yalnızca ifadenin lehine "
+    "olanı gösterir ve hücreleri kabadır: Bölgenin kenarına değil, kendisine bakın.",
     "explain.missing": "{method} bu sunucuda kullanılamıyor. Sunucuyu çalıştıran kişi nedenini burada bulur: {reason}",
     "explain.method.grad-cam": "Grad-CAM",
     "explain.method.lime": "LIME",
@@ -163,8 +163,8 @@ TEXTS: dict[str, str] = {
     "chart.nobody": "Kimse görülmedi.",
     "chart.now": "şimdi",
     "chart.ago": "−{seconds} sn",
-    "chart.more.one": "Daha kısa süre görülen {count} kişi daha yalnızca CSV dosyasında yer alıyor.",
-    "chart.more.many": "Daha kısa süre görülen {count} kişi daha yalnızca CSV dosyasında yer alıyor.",
+    "chart.more.one": "Daha kısa süre görülen {count} kişi daha yalnızca CSV ve JSON dosyalarında yer alıyor.",
+    "chart.more.many": "Daha kısa süre görülen {count} kişi daha yalnızca CSV ve JSON dosyalarında yer alıyor.",
     # errors
     "error.image": "Bu resim kullanılamıyor: {reason}",
     "error.model": "Bu model kullanılamıyor: {reason}",

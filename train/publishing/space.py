@@ -228,7 +228,18 @@ def gradio_version() -> str:
 def requirements() -> str:
     """requirements.txt: what pyproject.toml names for the core and the app, a line each."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return "".join(f"{line}\n" for line in [*project["dependencies"], *project["optional-dependencies"]["app"]])
+    lines = [*project["dependencies"], *_lines(project["optional-dependencies"], "app")]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(extras: dict[str, list[str]], name: str) -> Iterator[str]:
+    """What an extra names, the extras of this project that it builds on written out."""
+    for line in extras[name]:
+        own = re.fullmatch(r"fer_hub\[(.*)\]", line)
+        for each in own[1].split(",") if own else ():
+            yield from _lines(extras, each)
+        if not own:
+            yield line
 
 
 def write(files: dict[str, Content], out: Path) -> None:
