@@ -252,8 +252,18 @@ def _without(source: Source, variant: str, problem: str, place: Place) -> str:
 
 
 def classify(classifier: Classifier, crops: Sequence[Image]) -> NDArray[np.float64]:
-    """Calibrated probabilities of crops: N×labels, each row adding up to 1."""
-    return softmax(classifier.logits(crops), classifier.info.temperature)
+    """Calibrated probabilities of crops: N×labels, each row adding up to 1.
+
+    Raises:
+        ModelError: The model's answer holds values that are no numbers.
+    """
+    found = softmax(classifier.logits(crops), classifier.info.temperature)
+    if not np.isfinite(found).all():
+        raise ModelError(
+            f"{classifier.info.name} answers with values that are no numbers (NaN). Export it again, in fp32, or "
+            "choose another model."
+        )
+    return found
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:

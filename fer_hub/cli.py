@@ -25,14 +25,14 @@ from .faces import FaceDetector
 from .hub import VARIANTS, zoo_models
 from .image import SUFFIXES, read, save
 from .listing import describe, title_of
-from .options import add_model, complain, load, print_line
+from .options import STOPPED, add_model, complain, load, print_line
 from .recognizer import Recognizer
 from .types import ImageError, ModelError, Prediction
 from .video_command import add_video
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when all went well, 1 when an image failed, 2 when nothing could start."""
+    """Run a command; 0 when all went well, 1 when an image failed, 2 when nothing could start, 130 at Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ModelError, ImageError, ValueError) as error:
         complain(str(error))
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return STOPPED
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`| head`): no traceback at exit
         return 0

@@ -29,6 +29,8 @@ LINE = 0.5
 PATCH, STRIDE = 1 / 5, 1 / 16
 """Of occlusion: sides of the grey square and of its steps, in units of the face's side."""
 SEGMENTS = 50
+LARGEST = 512
+"""Longer side of what is explained, in pixels: many copies of it are made, and networks look at less."""
 IN_REGIONS = frozenset({"lime"})
 """Methods that weigh regions, not places: their maps have sharp borders, which an overlay draws."""
 BLACK_BOX = frozenset({"lime", "occlusion"})
@@ -47,7 +49,7 @@ class Explanation:
         probability: The model's probability of it, 0 to 1.
         heat: S×S float32 in the coordinates of the crop, -1 to 1: above 0 speaks for the label, below against it;
             scaled so that the strongest place is 1 or -1, all 0 where nothing matters.
-        crop: S×S×3 uint8 RGB, the face as the model is given it, in colour.
+        crop: S×S×3 uint8 RGB, the face as the model is given it, in colour, at most `LARGEST` pixels wide and high.
         regions: S×S, which region each pixel is of, where the method weighs regions; otherwise None.
     """
 
@@ -114,25 +116,37 @@ def explain(
 
     Args:
         classifier: A model at its run time.
-        crop: H×W×3 uint8 RGB, a face as `fer_hub.image.crop` cuts it.
+        crop: H×W×3 uint8 RGB, a face as `fer_hub.image.crop` cuts it; made smaller where it is above `LARGEST`.
         method: A name of `EXPLAINERS`.
         target: A label; None: the most probable one.
-        samples: Of LIME: pictures with regions greyed out.
+        samples: Of LIME: pictures with regions greyed out, 2 or more.
         seed: Of LIME's draws.
 
     Raises:
-        ValueError: The method is unknown, or the label is none of the model's.
+        ValueError: The method is unknown, the label is none of the model's, or the samples are too few.
         ModelError: The method does not apply to this network, or a package that it needs is not installed.
     """
     if method not in EXPLAINERS:
         raise ValueError(f"Unknown method {method!r}. Known: {', '.join(EXPLAINERS)}.")
-    labels = classifier.info.labels
+    if samples < 2:
+        raise ValueError(f"{samples} samples are too few; 2 or more are allowed. Try 1000.")
+    crop, labels = _at_most(crop, LARGEST), classifier.info.labels
     scores = classify(classifier, [crop])[0]
     index = int(scores.argmax()) if target is None else _index(target, labels)
     in_regions = method in IN_REGIONS
     heat = _fitted(EXPLAINERS[method](classifier, crop, index, samples, seed), crop, smooth=not in_regions)
     regions = np.unique(heat, return_inverse=True)[1].reshape(heat.shape) if in_regions else None
     return Explanation(method, labels[index], float(scores[index]), heat, crop, regions)
+
+
+def _at_most(crop: Image, side: int) -> Image:
+    """The crop, its longer side brought to so many pixels where it has more."""
+    height, width = crop.shape[:2]
+    share = side / max(height, width)
+    if share >= 1:
+        return crop
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    return np.asarray(PILImage.fromarray(crop).resize(size, PILImage.Resampling.BICUBIC))
 
 
 def _index(target: str, labels: tuple[str, ...]) -> int:

@@ -12,6 +12,9 @@ from .recognizer import Recognizer
 from .relabel import maps_in
 from .views import VIEWS
 
+STOPPED = 130
+"""What a shell expects of a command that was stopped by Ctrl-C."""
+
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Which model, and how it is asked."""

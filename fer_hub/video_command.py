@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,12 @@ from typing import Any
 
 from .charts import timeline_chart
 from .labels import DISPLAY, LEAST
-from .options import add_model, complain, load, print_line, write
+from .options import STOPPED, add_model, complain, load, print_line, write
 from .smoothing import HALF_LIFE
 from .timeline import Timeline
 from .tracking import EVERY
 from .types import VideoError
 from .video import Progress, annotate
-
-STOPPED = 130
-"""What a shell expects of a command that was stopped by Ctrl-C."""
 
 
 def add_video(commands: Any) -> None:
@@ -48,11 +45,12 @@ def add_video(commands: Any) -> None:
 
 def _video(options: argparse.Namespace) -> int:
     """Annotate; 0 when all went well, 1 when a part is missing, 130 when stopped."""
-    tables = [options.csv, options.json, options.chart]
-    if options.out is None and not any(tables):
+    tables = [path for path in (options.csv, options.json, options.chart) if path]
+    if options.out is None and not tables:
         options.out = Path(f"{Path(options.path).stem}-annotated.mp4")
-    for path in filter(None, tables):
+    for path in tables:
         _check(path)
+    _check_apart([*tables, *([options.out] if options.out else [])])
     recognizer = load(options)
     timeline = Timeline(recognizer.labels)
     frames = annotate(
@@ -76,13 +74,22 @@ def _video(options: argparse.Namespace) -> int:
     print_line(_summary(options.path, last, timeline))
     for path in written:
         print_line(f"{path}: written")
-    return int(any([complain(note) for note in last.notes]))
+    dropped = ["The clip shows too many people to keep: the beginning of the timeline is left out."]
+    return int(any([complain(note) for note in [*last.notes, *(dropped if timeline.dropped else [])]]))
 
 
 def _check(path: Path) -> None:
     """Say before the work that its result could not be written."""
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise VideoError(f"{path} cannot be written: its folder is missing, or it is a folder. Give another file.")
+
+
+def _check_apart(paths: Sequence[Path]) -> None:
+    """Say before the work that one result would overwrite another."""
+    places = [path.resolve() for path in paths]
+    twice = next((path for at, path in enumerate(paths) if places[at] in places[:at]), None)
+    if twice:
+        raise VideoError(f"{twice} is named for two results. Give each a file of its own.")
 
 
 def _watched(frames: Iterator[Progress]) -> Progress:

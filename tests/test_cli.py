@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_models as tiny
 
-from fer_hub import hub
+from fer_hub import Recognizer, hub
 from fer_hub.cli import main
 from fer_hub.hub import find_model, read_info, zoo_models
 
@@ -200,6 +200,18 @@ def test_models_lists_an_ensemble_with_its_members_and_their_size(
         "two: tiny, 1×8×8, fp32 1.0 MB, int8 0.25 MB, test accuracy not measured",
         "whole: ensemble of one, ../two, views flip, 1×8×8, fp32 2.0 MB, int8 0.5 MB, test accuracy 50.00% of 10",
     ]
+
+
+@pytest.mark.parametrize("command", [["predict"], ["explain"], ["explain", "--method", "lime"]])
+def test_control_c_is_no_traceback(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recognizer, "faces", stopped)
+    assert main([*command, str(PHOTO)]) == 130
+    assert capsys.readouterr().err == "stopped\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(photos: Path) -> None:

@@ -174,6 +174,25 @@ def test_what_speaks_for_a_label_is_orange_and_what_speaks_against_it_blue() -> 
     assert tuple(shown[1, 1]) == (100, 100, 100)
 
 
+@pytest.mark.parametrize("method", EXPLAINERS)
+def test_a_large_picture_is_explained_as_a_smaller_one(
+    model: Any, face: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Occlusion alone makes 196 copies: of a photo of 12 megapixels, 7 GB."""
+    large = np.asarray(Image.fromarray(face).resize((1600, 1200)))
+    found = explain(model, large, method, samples=20)
+    assert found.crop.shape == (384, 512, 3)
+    assert found.heat.shape == (384, 512)
+    assert np.abs(found.crop.astype(int) - np.asarray(Image.fromarray(large).resize((512, 384)))).mean() < 2
+
+
+@pytest.mark.parametrize("samples", [-5, 0, 1])
+def test_too_few_samples_are_refused(model: Any, face: NDArray[np.uint8], samples: int) -> None:
+    with pytest.raises(ValueError, match=f"{samples} samples are too few; 2 or more are allowed"):
+        explain(model, face, "lime", samples=samples)
+    assert explain(model, face, "lime", samples=2).heat.shape == face.shape[:2]
+
+
 @pytest.mark.parametrize(
     ("method", "target", "message"),
     [

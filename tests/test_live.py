@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from films import PHOTO
@@ -76,6 +78,27 @@ def test_a_model_that_fails_is_told_and_harms_neither_the_others_nor_the_timelin
     assert (none.people, none.error) == ([], "It broke.")
     assert live.timeline is not None
     assert live.timeline.people() == [1]
+
+
+def test_scores_are_smoothed_by_the_clock_of_the_camera(
+    live: Live, recognizer: Recognizer, detector: FaceDetector
+) -> None:
+    sure = np.log(np.array([[0.94, *[0.01] * 6], [*[0.01] * 6, 0.94]], np.float32))
+
+    class Turning:
+        info = replace(recognizer.info, temperature=1.0)
+        seen = 0
+
+        def logits(self, crops: object) -> np.ndarray:
+            return sure[self.seen : self.seen + 1]
+
+    turning = Turning()
+    first, last = recognizer.labels[0], recognizer.labels[-1]
+    for turning.seen, now in enumerate((1.0, 1.3)):  # a half-life apart
+        ((_, prediction),) = live.look(FACE, {"a": Recognizer(turning, detector)}, 0.3, now).people
+    assert prediction.scores[first] == pytest.approx(prediction.scores[last], abs=1e-6)
+    ((_, prediction),) = live.look(FACE, {"a": Recognizer(turning, detector)}, 0, 1.4).people
+    assert prediction.scores[last] == pytest.approx(0.94, abs=1e-4)
 
 
 def test_a_model_of_other_labels_begins_a_new_timeline(

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from fer_hub import FaceDetector, ImageError, Prediction, Recognizer
+from fer_hub import FaceDetector, ImageError, ModelError, Prediction, Recognizer
 
 PHOTO = Path(__file__).parents[1] / "fer_hub" / "assets" / "examples" / "astronaut.jpg"
 
@@ -93,6 +94,17 @@ def test_of_many_images_few_are_in_memory_at_a_time(
     assert [len(faces) for faces in found] == [2] * 40
     alone = recognizer(["photo.jpg"])[0]
     assert all(same(a, b, 1e-5) for faces in found for a, b in zip(faces, alone, strict=True))
+
+
+def test_an_answer_that_is_no_number_is_an_error_that_names_the_model(recognizer: Recognizer) -> None:
+    class Diverged:
+        info = recognizer.info
+
+        def logits(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+            return np.full((len(crops), 7), np.nan, np.float32)
+
+    with pytest.raises(ModelError, match=r"fer-lite0 answers with values that are no numbers \(NaN\)"):
+        Recognizer(Diverged(), recognizer.detector)(PHOTO)
 
 
 def test_torch_and_onnx_give_the_same_probabilities(recognizer: Recognizer, two_faces: np.ndarray) -> None:

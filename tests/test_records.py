@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from records_made_up import keep, result_of
 
-from train import cards, leaderboard, records
+from train import cards, leaderboard, records, tried
 from train.__main__ import main
 from train.config import different
 from train.presets import Run, expand
@@ -94,18 +94,34 @@ def test_an_unfinished_run_is_refused_and_nothing_else_is_written(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("changes", [{"trial": True}, {"limit": 50}])
-def test_a_trial_is_recorded_as_a_trial_alone(
-    tmp_path: Path, out: Path, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = expand(GRID, tmp_path / GRID)[0]
-    folder = finish(run, **changes)
+NAME = "resnet18--mixup-0.2--seed-0"
+
+
+def test_a_trial_is_recorded_as_a_trial_alone(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finish(expand(GRID, tmp_path / GRID)[0], trial=True)
+    result = json.loads((folder / "result.json").read_bytes())
+    untested = {name: value for name, value in result.items() if name not in ("test", "uncalibrated")}
+    write_json(folder / "result.json", untested)
     assert record(out, folder) == 2
-    assert "is a trial" in capsys.readouterr().err
+    assert "is a trial (no test score, or part of the rows), no result. Give --group trials." in capsys.readouterr().err
     assert record(out, tmp_path / GRID) == 0
+    assert record(out, folder, "--group", "trials") == 2
+    assert "names no trial. Call it <base>--<trial>--seed-<n>" in capsys.readouterr().err
     assert not out.exists()
-    assert record(out, folder, "--group", "trials") == 0
-    assert list(records.read("trials", out)) == [run.slug]
+    assert record(out, folder, "--group", "trials", "--name", NAME) == 0
+    assert list(records.read("trials", out)) == [NAME]
+    assert [group["name"] for group in tried.groups_of(records.read("trials", out))] == ["resnet18"]
+
+
+def test_a_run_of_a_part_of_the_rows_that_scored_the_test_split_is_recorded_nowhere(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finish(expand(GRID, tmp_path / GRID)[0], limit=50)
+    assert record(out, folder) == 2
+    assert "no result. Train it on all rows, without --limit." in capsys.readouterr().err
+    assert record(out, folder, "--group", "trials", "--name", NAME) == 2
+    assert "has scores of the test split: that is no trial" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_result_without_a_test_score_is_a_trial(tmp_path: Path) -> None:

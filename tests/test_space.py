@@ -23,6 +23,7 @@ from published import client
 
 from fer_hub.explain import EXPLAINERS
 from fer_hub.hub import ZOO
+from train.publishing import space
 from train.publishing.errors import PublishError
 from train.publishing.space import PublishSpaceConfig, assemble, publish_space, upload_space, write
 
@@ -55,6 +56,13 @@ def test_a_space_holds_the_app_the_library_with_its_models_and_nothing_else() ->
     assert {"fer_hub/faces.py", "fer_hub/zoo/fer-lite0/onnx/model.onnx", "fer_hub/assets/mtcnn/onet.onnx"} <= set(files)
     assert not [path for path in files if "__pycache__" in path or path.endswith(".pyc")]
     assert files["models.txt"] == b""
+
+
+def test_where_the_checkout_lies_leaves_nothing_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(assemble("Faces"))
+    (tmp_path / "fer_hub.old").symlink_to(ROOT)
+    monkeypatch.setattr(space, "ROOT", tmp_path / "fer_hub.old")
+    assert set(assemble("Faces")) == before
 
 
 def test_its_requirements_are_those_of_the_core_and_the_app() -> None:

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import av
@@ -539,6 +540,14 @@ def test_the_command_writes_video_tables_and_charts(
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_the_command_says_that_a_timeline_was_too_full_to_be_whole(
+    tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_hub.video_command.Timeline", partial(Timeline, capacity=1))
+    assert main(["video", str(clip), "--csv", str(tmp_path / "table.csv")]) == 1
+    assert "error: The clip shows too many people to keep" in capsys.readouterr().err
+
+
 def test_the_command_annotates_when_no_output_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -560,6 +569,7 @@ def test_the_command_annotates_when_no_output_is_named(
         (["clip.mp4", "--out", "video.gif"], 2, "ends in .mp4"),
         (["clip.mp4", "--every", "0"], 2, "every"),
         (["clip.mp4", "--half-life", "-1"], 2, "half"),
+        (["clip.mp4", "--csv", "table.txt", "--json", "./table.txt"], 2, "table.txt is named for two results"),
         (["clip.mp4", "--model", "no-such"], 2, "There is no model 'no-such'"),
         (["half.mp4", "--out", "out.mp4"], 1, "what comes before was kept"),
     ],

@@ -125,15 +125,30 @@ def _found(config: RecordConfig, source: Path, alone: bool) -> Found | None:
     if group not in GROUPS:
         said = f"{group!r} is no group." if group else f"{folder} lies in no preset's folder."
         raise ValueError(f"{said} Give --group, one of {', '.join(GROUPS)}.")
-    if only_chose(json.loads(content)) and group != TRIALS:
+    result, name = json.loads(content), config.name or folder.name
+    if group == TRIALS:
+        _check_trial(name, result)
+    elif only_chose(result):
         if alone:
-            raise ValueError(f"{folder} is a trial (no test score, or part of the rows), no result. --group {TRIALS}")
+            way = f"Give --group {TRIALS}" if "test" not in result else "Train it on all rows, without --limit"
+            raise ValueError(f"{folder} is a trial (no test score, or part of the rows), no result. {way}.")
         print(f"{folder}: left out, it is a trial")
         return None
-    name = config.name or folder.name
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise ValueError(f"--name {name!r}: letters, digits, dots, hyphens and underscores are allowed.")
     return Found(source, config.out / group / f"{name}.json", content)
+
+
+def _check_trial(name: str, result: Mapping[str, Any]) -> None:
+    """Whether the page of the trials could be written with this record.
+
+    Raises:
+        ValueError: It scored a test split, or its name says not which trial it is.
+    """
+    from . import tried  # it reads records itself
+
+    tried.refuse_test(name, result)
+    tried.parts_of(name)
 
 
 def _check(config: RecordConfig, found: Sequence[Found]) -> None:

@@ -178,11 +178,9 @@ def assemble(title: str, models: Sequence[str] = (), needs: Needs | None = None)
         ValueError: One of the models is not one of the Hub.
     """
     code = [ROOT / "app.py", ROOT / "LICENSE", *sorted((ROOT / "fer_hub").rglob("*"))]
-    files: dict[str, Content] = {
-        path.relative_to(ROOT).as_posix(): path
-        for path in code
-        if path.is_file() and path.suffix in SUFFIXES and not re.search(r"\.(tmp|old)\b", path.as_posix())
-    }
+    sources = [path for path in code if path.is_file() and path.suffix in SUFFIXES]
+    inside: dict[str, Content] = {path.relative_to(ROOT).as_posix(): path for path in sources}
+    files = {name: path for name, path in inside.items() if not re.search(r"\.(tmp|old)\b", name)}
     offered = hub_models(models)
     needs = {Source(model): list(ONNX_FILES) for model in offered} if needs is None else needs
     return files | {
