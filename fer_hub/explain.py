@@ -49,7 +49,7 @@ class Explanation:
         probability: The model's probability of it, 0 to 1.
         heat: S×S float32 in the coordinates of the crop, -1 to 1: above 0 speaks for the label, below against it;
             scaled so that the strongest place is 1 or -1, all 0 where nothing matters.
-        crop: S×S×3 uint8 RGB, the face as the model is given it, in colour, at most `LARGEST` pixels wide and high.
+        crop: S×S×3 uint8 RGB, the face as the model is given it, in colour; made smaller where it was above `LARGEST`.
         regions: S×S, which region each pixel is of, where the method weighs regions; otherwise None.
     """
 
@@ -130,8 +130,8 @@ def explain(
         raise ValueError(f"Unknown method {method!r}. Known: {', '.join(EXPLAINERS)}.")
     if samples < 2:
         raise ValueError(f"{samples} samples are too few; 2 or more are allowed. Try 1000.")
-    crop, labels = _at_most(crop, LARGEST), classifier.info.labels
-    scores = classify(classifier, [crop])[0]
+    labels, scores = classifier.info.labels, classify(classifier, [crop])[0]
+    crop = _at_most(crop, LARGEST)
     index = int(scores.argmax()) if target is None else _index(target, labels)
     in_regions = method in IN_REGIONS
     heat = _fitted(EXPLAINERS[method](classifier, crop, index, samples, seed), crop, smooth=not in_regions)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -113,17 +112,18 @@ class Recognizer:
         return self._recognise([read(image)], whole_image)[0]
 
     def _recognise(self, images: Iterable[Image], whole_image: bool) -> list[list[Prediction]]:
+        """Image after image; crops wait until there are enough of them to be classified together."""
         faces: list[Sequence[Face | None]] = []
-
-        def crops() -> Iterator[Image]:
-            for image in images:
-                faces.append(found := self.faces(image, whole_image))
-                for face in found:  # copied, since a view of the image would keep it in memory
-                    yield image if face is None else self.crop(image, face).copy()
-
-        rest = crops()
-        rows = [row for some in iter(lambda: list(islice(rest, BATCH)), []) for row in self._probabilities(some)]
-        return self._by_image(rows, faces)
+        waiting: list[Image] = []
+        rows: list[list[float]] = []
+        for image in images:
+            faces.append(self.faces(image, whole_image))
+            for face in faces[-1]:  # copied, since a view of the image would keep it in memory
+                waiting.append(image if face is None else self.crop(image, face).copy())
+            while len(waiting) >= BATCH:
+                rows += self._probabilities(waiting[:BATCH])
+                del waiting[:BATCH]
+        return self._by_image(rows + self._probabilities(waiting), faces)
 
     def faces(self, image: Image, whole_image: bool = False) -> Sequence[Face | None]:
         """The faces of an H×W×3 uint8 RGB array; None stands for the whole image, where that is asked for."""

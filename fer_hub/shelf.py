@@ -128,7 +128,8 @@ class Shelf:
     def _borrow(self, name: str) -> Loaded:
         """A public model of the Hub in a folder of its own, which goes when the model is put away.
 
-        Never with the token of whoever runs the app, whose private models are not the visitors'.
+        Never with the token of whoever runs the app, whose private models are not the visitors'. Where the Hub cannot
+        be asked, what that person has in the cache is taken.
         """
         folder = TemporaryDirectory(prefix="fer-hub-model-")
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .charts import timeline_chart
 from .labels import DISPLAY, LEAST
+from .languages import say
 from .options import STOPPED, add_model, complain, load, print_line, write
 from .smoothing import HALF_LIFE
 from .timeline import Timeline
@@ -74,8 +75,8 @@ def _video(options: argparse.Namespace) -> int:
     print_line(_summary(options.path, last, timeline))
     for path in written:
         print_line(f"{path}: written")
-    dropped = ["The clip shows too many people to keep: the beginning of the timeline is left out."]
-    return int(any([complain(note) for note in [*last.notes, *(dropped if timeline.dropped else [])]]))
+    notes = [*last.notes, say("video.dropped")] if tables and timeline.dropped else last.notes
+    return int(any([complain(note) for note in notes]))
 
 
 def _check(path: Path) -> None:

@@ -301,7 +301,7 @@ def test_the_protocol_says_what_makes_the_figures_mean_less(folder: Path) -> Non
         result["config"] |= {"limit": 1000, "align": "eyes", "targets": "votes", "choose_by": "macro_f1"}
         counts = {"samples": 200, "not_detected": 7, "left": 193}
         result["notes"] = {"dropped": {"not a face": 3}, "leaks": {"train→test": 12, "train→validation": 0}}
-        result["notes"]["alignment"] = {"train": counts}
+        result["notes"] |= {"alignment": {"train": counts}, "warnings": ["test is odd."]}
 
     text = section(cards.model_card(change(folder, "result", spoil)), "Protocol")
     assert "| trial | at most 1,000 rows of each split were used |" in text
@@ -310,6 +310,7 @@ def test_the_protocol_says_what_makes_the_figures_mean_less(folder: Path) -> Non
     assert "| left out | 3 rows: not a face |" in text
     assert "| no face found | 7 of 200 rows of train split, 193 used |" in text
     assert "| identical images | 12 in train→test" in text
+    assert "| beware | test is odd. |" in text
     assert "train→validation" not in text
 
 

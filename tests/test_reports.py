@@ -25,6 +25,7 @@ from train.data import PROTOCOLS
 from train.ensemble import EnsembleConfig
 from train.layouts import references
 from train.presets import PRESETS, expand
+from train.records import RecordConfig
 from train.rows import USAGES
 from train.sweep import SweepConfig, planned
 
@@ -182,13 +183,15 @@ def test_an_anchor_has_a_panel_a_share_and_a_query_of_known_protocols(anchor: di
 
 
 TO_RUN = [*anchors.read()["next"], *reports.prose()["reports"]]
+TO_RECORD = re.findall(r"python -m train record .*?(?= &&)", reports.PAGE.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("line", [line for each in TO_RUN for line in each["commands"] if line[0] != "#"])
+@pytest.mark.parametrize("line", [*(c for each in TO_RUN for c in each["commands"] if c[0] != "#"), *TO_RECORD])
 def test_a_command_that_is_to_be_run_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, *words = shlex.split(line.removeprefix("python -m train "))
     given: list[Any] = []
     places = {"run": "loop.train", "sweep": "sweep.sweep", "ensemble": "ensemble.ensemble"}
+    places |= {"record": "records.record"}
     monkeypatch.setattr(f"train.{places[name]}", _taking(given, name))
     assert main([name, *words]) == 0
     if isinstance(given[0], RunConfig):
@@ -196,11 +199,13 @@ def test_a_command_that_is_to_be_run_is_understood(line: str, monkeypatch: pytes
         assert given[0].protocol in PROTOCOLS
     elif isinstance(given[0], SweepConfig):
         assert planned(replace(given[0], init_dir=None, init_run=()))[0]
+    elif isinstance(given[0], RecordConfig):
+        assert given[0].replace  # the project's own records are there, of other settings
 
 
 def _taking(given: list[Any], name: str) -> Any:
     """A function with the command's own parameter that only keeps what it is given."""
-    kinds: dict[str, Any] = {"run": RunConfig, "sweep": SweepConfig, "ensemble": EnsembleConfig}
+    kinds: dict[str, Any] = {"run": RunConfig, "sweep": SweepConfig, "ensemble": EnsembleConfig, "record": RecordConfig}
 
     def take(config: Any) -> None:
         given.append(config)

@@ -251,6 +251,8 @@ def test_options_that_make_no_ensemble_are_refused(toy_run: Path, folder: Path, 
         "given twice": EnsembleConfig((run, run), out),
         "one weight above 0 for each": EnsembleConfig((run,), out, "flip", (1.0, 2.0)),
         "is an ensemble itself": EnsembleConfig((str(folder), run), out),
+        "17 models; an ensemble has at most 16 members. Let --select": EnsembleConfig((run,) * 17, out),
+        "given twice. Give it once": EnsembleConfig((run,) * 17, out, select=True),  # of more it may choose
         "Leave out --weights": EnsembleConfig((run,), out, "flip", (1.0,), select=True),
         "There is no model": EnsembleConfig(("no-such", run), out),
     }

@@ -58,7 +58,7 @@ def perform(config: RunConfig, deadline: float | None = None) -> Outcome:
         deadline: Value of time.monotonic() after which it saves its state and stops.
 
     Raises:
-        Interrupted: A signal came, or the deadline passed; the state is saved.
+        Interrupted: A signal came, or the deadline passed; the state, or the result, is saved.
     """
     config.out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(config.out / LOCK)
@@ -82,7 +82,7 @@ def _locked(config: RunConfig, deadline: float | None) -> Outcome:
 
         loop.train(config, data_of(config), deadline)
     except run_folder.Interrupted:
-        _note(config.out, "stopped")
+        _note(config.out, "finished" if run_folder.result_of(config.out) else "stopped")
         raise
     except Exception as error:  # whatever a run dies of, the others are still worth doing
         run_folder.write_bytes(config.out / ERROR, traceback.format_exc().encode())

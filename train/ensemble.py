@@ -15,7 +15,7 @@ from fer_hub import __version__
 from fer_hub.bench import machine
 from fer_hub.classifier import Classifier, load_classifier
 from fer_hub.download import DEFAULT_PLACE, Place
-from fer_hub.ensemble import ARCHITECTURE, Ensemble
+from fer_hub.ensemble import ARCHITECTURE, MOST, Ensemble
 from fer_hub.hub import read_config
 from fer_hub.types import Array
 from fer_hub.views import VIEWS
@@ -99,6 +99,8 @@ def make(config: EnsembleConfig, place: Place = DEFAULT_PLACE) -> dict[str, Any]
         candidates, members, weights = chosen(candidates, members, config.views, splits)
         if len(candidates) == 1 and config.views == "none":
             raise RunError(f"{candidates[0].name} alone does best on validation: there is no ensemble to write.")
+        if len(candidates) > MOST:
+            raise RunError(f"{len(candidates)} were chosen; an ensemble has at most {MOST} members. Offer fewer.")
         if is_there(config.out, plan_of(candidates, weights, config.views)):
             return None
     whole = Ensemble.of(members, weights, config.views)
@@ -120,6 +122,8 @@ def check_options(config: EnsembleConfig) -> None:
         raise ValueError(f"Unknown --views {config.views!r}. Known: {', '.join(VIEWS)}.")
     if len(config.models) == 1 and config.views == "none":
         raise ValueError(f"One member and one view is {config.models[0]} itself. Give a second MODEL, or --views flip.")
+    if len(config.models) > MOST and not config.select:
+        raise ValueError(f"{len(config.models)} models; an ensemble has at most {MOST} members. Let --select choose.")
     if config.select and config.weights:
         raise ValueError("--select chooses the weights. Leave out --weights or --select.")
     if config.threads < 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_hub.download import DEFAULT_PLACE, Place, repo_of
-from fer_hub.ensemble import ARCHITECTURE, MOST
+from fer_hub.ensemble import ARCHITECTURE
 from fer_hub.hub import ONNX_FILES, VARIANTS, find_model, read_config, read_info, zoo_models
 from fer_hub.types import ModelInfo
 
@@ -79,10 +79,8 @@ def check_alike(candidates: Sequence[Joining]) -> None:
 
     Raises:
         ValueError: One was trained on other rows than the first, itself or in a run before, or says that it may know
-            rows that are scored; or there are too many.
+            rows that are scored.
     """
-    if len(candidates) > MOST:
-        raise ValueError(f"{len(candidates)} models; an ensemble has at most {MOST} members. Give fewer.")
     first = rows_of(candidates[0])
     for each in candidates:
         own = rows_of(each)

@@ -315,7 +315,7 @@ def train(config: RunConfig, splits: Data | None = None, deadline: float | None 
 
     Raises:
         RunError: The folder holds another config or other data, or the loss is no longer finite.
-        Interrupted: A signal came, or the deadline passed; the state is saved.
+        Interrupted: A signal came, or the deadline passed; the state, or the result, is saved.
     """
     tracker = None if config.log_with == "none" else _tracker(config.log_with)
     accelerator = Accelerator(mixed_precision=config.precision, log_with=tracker, project_dir=config.out)

@@ -57,7 +57,7 @@ class Rows:
         """16 hexadecimal digits that stand for all images, labels and usages."""
         digest = hashlib.blake2b(repr((self.names, self.images.shape)).encode(), digest_size=8)
         for array in (self.images, self.labels, self.usage):
-            digest.update(array.tobytes())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
         return digest.hexdigest()
 
 

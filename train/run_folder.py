@@ -32,7 +32,7 @@ OUT_OF_TIME = -1
 
 
 class Interrupted(BaseException):
-    """A run was asked to stop; its state is saved. `code` is the exit status to leave with.
+    """A run was asked to stop; its state, or its result, is saved. `code` is the exit status to leave with.
 
     No Exception, as KeyboardInterrupt is none: what deals with failures must not swallow it.
     """

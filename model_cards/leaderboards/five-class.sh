@@ -9,10 +9,8 @@
 # Initial weights, to be in that folder before; the project does not ship them:
 #     resnet18_grey.safetensors
 #
-# They are ImageNet's, as published for the networks of these names and brought to timm's names. *.from-lite0 is what
-# `python -m train inherit` takes out of tf_efficientnet_lite0's. Of ResNet-18, the grey one too, they end with layer3,
-# with batch-norm statistics of FER2013's faces; layer4 began at random. Without these files, --pretrained in place of
-# --init takes timm's, which are complete: figures will not be the same.
+# resnet18's are ImageNet's up to layer3, with batch-norm statistics of FER2013's faces; layer4 began at random.
+# --pretrained in place of --init takes timm's own, complete ones: figures will not be the same.
 set -e
 
 python -m train run --out runs/resnet18_grey --protocol five-class --targets labels --align none \

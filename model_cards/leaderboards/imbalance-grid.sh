@@ -12,10 +12,9 @@
 #     mobilenetv3_large_100.from-lite0.safetensors
 #     resnet18.imagenet-stem-to-layer3.safetensors
 #
-# They are ImageNet's, as published for the networks of these names and brought to timm's names. *.from-lite0 is what
-# `python -m train inherit` takes out of tf_efficientnet_lite0's. Of ResNet-18, the grey one too, they end with layer3,
-# with batch-norm statistics of FER2013's faces; layer4 began at random. Without these files, --pretrained in place of
-# --init takes timm's, which are complete: figures will not be the same.
+# *.from-lite0 is what `python -m train inherit` takes out of tf_efficientnet_lite0's weights of ImageNet.
+# resnet18's are ImageNet's up to layer3, with batch-norm statistics of FER2013's faces; layer4 began at random.
+# --pretrained in place of --init takes timm's own, complete ones: figures will not be the same.
 set -e
 
 python -m train run --out runs/efficientnet_b0--none--cross-entropy --protocol folders \
