@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .classifier import Classifier, TorchClassifier
-from .hub import VARIANTS
+from .hub import VARIANTS, stamp
 from .types import Array, ModelError
 
 THROUGH = ("Flatten", "Reshape", "Squeeze", "Identity", "Dropout")
@@ -109,7 +109,7 @@ def _torch(folder: Path) -> TorchClassifier:
             f"{folder} has no model.safetensors, and its ONNX file alone is not enough for Grad-CAM. "
             'Load it with runtime="torch", or use occlusion or lime.'
         )
-    return _kept(folder, _version(file))
+    return _kept(folder, stamp(file))
 
 
 def head_of(path: Path) -> Head:
@@ -118,22 +118,16 @@ def head_of(path: Path) -> Head:
     Raises:
         Inexact: It has another head, or the package onnx is not installed.
     """
-    return _head_of(path, _version(path))
-
-
-def _version(file: Path) -> tuple[int, int]:
-    """Tells a file from the one that lay there before, when a model was exported to the same place again."""
-    about = file.stat()
-    return about.st_mtime_ns, about.st_size
+    return _head_of(path, stamp(path))
 
 
 @lru_cache(maxsize=4)
-def _kept(folder: Path, version: tuple[int, int]) -> TorchClassifier:
+def _kept(folder: Path, written: tuple[int, int]) -> TorchClassifier:
     return TorchClassifier(folder)
 
 
 @lru_cache(maxsize=4)
-def _head_of(path: Path, version: tuple[int, int]) -> Head:
+def _head_of(path: Path, written: tuple[int, int]) -> Head:
     try:
         import onnx
     except ImportError as error:

@@ -23,6 +23,12 @@ MEASURED = "onnx/variants.json"
 ONNX_FILES = ("config.json", VARIANTS["fp32"])
 
 
+def stamp(file: Path) -> tuple[int, int]:
+    """Time and size of a file, for a key that changes when the file does."""
+    about = file.stat()
+    return about.st_mtime_ns, about.st_size
+
+
 def zoo_models() -> list[str]:
     """Names of the embedded models, the default first."""
     names = sorted(folder.parent.name for folder in ZOO.glob("*/config.json"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from films import PHOTO
+from tiny_models import Turning
 
 from fer_hub import FaceDetector, ModelError, Recognizer
 from fer_hub.image import read
@@ -83,18 +82,9 @@ def test_a_model_that_fails_is_told_and_harms_neither_the_others_nor_the_timelin
 def test_scores_are_smoothed_by_the_clock_of_the_camera(
     live: Live, recognizer: Recognizer, detector: FaceDetector
 ) -> None:
-    sure = np.log(np.array([[0.94, *[0.01] * 6], [*[0.01] * 6, 0.94]], np.float32))
-
-    class Turning:
-        info = replace(recognizer.info, temperature=1.0)
-        seen = 0
-
-        def logits(self, crops: object) -> np.ndarray:
-            return sure[self.seen : self.seen + 1]
-
-    turning = Turning()
+    turning = Turning(recognizer.info)
     first, last = recognizer.labels[0], recognizer.labels[-1]
-    for turning.seen, now in enumerate((1.0, 1.3)):  # a half-life apart
+    for turning.turned, now in ((False, 1.0), (True, 1.3)):  # a half-life apart
         ((_, prediction),) = live.look(FACE, {"a": Recognizer(turning, detector)}, 0.3, now).people
     assert prediction.scores[first] == pytest.approx(prediction.scores[last], abs=1e-6)
     ((_, prediction),) = live.look(FACE, {"a": Recognizer(turning, detector)}, 0, 1.4).people

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image as PILImage
+from tiny_models import Turning
 
 from fer_hub import Recognizer
 from fer_hub.faces import FaceDetector
@@ -279,19 +279,10 @@ def test_without_shortcuts_and_smoothing_the_tracker_says_what_the_recognizer_sa
 
 def test_the_tracker_smooths_the_scores_of_each_face() -> None:
     real = recognizer()
-    sure = np.log(np.array([[0.94, *[0.01] * 6], [*[0.01] * 6, 0.94]], np.float32))
-
-    class Turning:
-        info = replace(real.info, temperature=1.0)
-        seen = 0
-
-        def logits(self, crops: object) -> np.ndarray:
-            return sure[self.seen : self.seen + 1]
-
-    turning = Turning()
+    turning = Turning(real.info)
     tracker = Tracker(Recognizer(turning, real.detector), half_life=0.5)
     (before,) = tracker(frame([(150, 80, 140)]), 0.0)
-    turning.seen = 1
+    turning.turned = True
     (after,) = tracker(frame([(150, 80, 140)]), 0.5)
     assert after.id == before.id == 1
     assert before.prediction.label == real.labels[0]

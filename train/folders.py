@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from fer_hub.hub import stamp
 from fer_hub.labels import DISPLAY, canonical
 
-from .rows import DataError, Item, Source, stamp
+from .rows import DataError, Item, Source
 from .tables import usage_of, vote_counts
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"}

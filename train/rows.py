@@ -111,12 +111,6 @@ def decode(source: Source) -> Rows:
     return _rows(source, cached.data.table)  # Arrow itself: a view, where a column is built row by row
 
 
-def stamp(file: Path) -> tuple[int, int]:
-    """Time and size of a file, for a key that changes when the file does."""
-    about = file.stat()
-    return about.st_mtime_ns, about.st_size
-
-
 def _rows(source: Source, table: pa.Table) -> Rows:
     pixels = table.column("pixels")
     side = int(len(pixels[0].as_buffer()) ** 0.5)

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from huggingface_hub.errors import RepositoryNotFoundError
 from numpy.typing import NDArray
 
+from fer_hub.hub import stamp
 from fer_hub.labels import canonical, canonical_all, labels_of
 
-from .rows import USAGES, VOTES, DataError, Item, Source, stamp
+from .rows import USAGES, VOTES, DataError, Item, Source
 
 SIDE = 48
 """Side of FER2013's images."""
