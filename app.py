@@ -49,6 +49,7 @@ from fer_hub.types import ChoiceError, Image, VideoError
 from fer_hub.video import Progress, annotate
 
 ASSETS = Path(__file__).parent / "fer_hub" / "assets"
+SCRIPTS = ("announce.js", "one_frame.js")
 EXAMPLES = sorted((ASSETS / "examples").glob("*.jpg"))
 MODELS = Path(__file__).with_name("models.txt")
 """Folders and Hub ids to offer, a line each; a Space has one."""
@@ -155,7 +156,7 @@ def read_upload(photo: str, language: str) -> Image:
 
 def note(error: Exception, language: str) -> str:
     """An error as a sentence in the page, where a toast at every frame would be too much."""
-    return f'<p class="fer-none" role="status">{html.escape(in_words(error, language))}</p>'
+    return page.said(in_words(error, language))
 
 
 def filled(language: str) -> dict[str, str]:
@@ -273,7 +274,7 @@ def on_photo(photo: str | None, model: str, whole: bool, request: gr.Request) ->
         predictions = SHELF.get(model)(image, whole_image=whole)
     except ModelError as error:  # `on_model` has told it in a toast
         return note(error, language), []
-    panel = page.faces_panel(image, predictions, language)
+    panel = page.faces_panel(image, predictions, language) + page.faces_aloud(predictions, language)
     return panel, [prediction.to_dict() for prediction in predictions]
 
 
@@ -503,8 +504,8 @@ def on_compare(photo: str | None, models: list[str], ensemble: bool, whole: bool
     table = page.comparison_table(with_average(comparison) if ensemble else comparison, language)
     if not comparison.faces or not comparison.answered:
         return table
-    first = comparison.answered[0].predictions
-    return page.faces_panel(image, first, language, scope="compare", downloads=False) + table
+    panel = page.faces_panel(image, comparison.answered[0].predictions, language, scope="compare", downloads=False)
+    return panel + table + page.comparison_aloud(comparison, language)
 
 
 def on_compare_frame(
@@ -615,7 +616,8 @@ def on_explain(
         words = {"method": say(f"explain.method.{method}", language), "model": model, "done": done, "total": len(jobs)}
         progress(done / len(jobs), desc=say("explain.progress", language, **words))
         rows[model][method] = explained(loaded[model], crops[model], method, label, language)
-        yield page.heat_grid(crops, methods, rows, language)
+        aloud = page.maps_aloud(rows, language) if done + 1 == len(jobs) else ""
+        yield page.heat_grid(crops, methods, rows, language) + aloud
 
 
 def explained(loaded: Recognizer, crop: Image, method: str, label: str, language: str) -> Explanation | str:
@@ -907,7 +909,7 @@ def main() -> None:
         share=False,
         theme=theme(),
         css_paths=ASSETS / "app.css",
-        head=f"<script>{(ASSETS / 'one_frame.js').read_text(encoding='utf-8')}</script>",
+        head="".join(f"<script>{(ASSETS / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
         i18n=I18N,
         max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",
         mcp_server=True,

@@ -108,6 +108,23 @@ def test_the_example_is_one_happy_face(visit: Visit) -> None:
     expect(panel.locator(".fer-bars").first.locator("li")).to_have_count(7)
 
 
+def test_a_screen_reader_is_told_of_each_result_and_each_error_in_a_region_that_was_there_before(
+    visit: Visit, pair: Path, tmp_path: Path
+) -> None:
+    news = visit.page.locator("#fer-news[role=status]")
+    expect(news).to_have_count(1)
+    expect(news).to_have_text("")
+    visit.upload("#photo", pair)
+    expect(news).to_have_text(re.compile(r"^2 faces\. Face 1: [A-Z][a-z]+ \d+ %\. Face 2: [A-Z][a-z]+ \d+ %\.$"))
+    expect(visit.page.locator("#faces .fer-said")).to_be_hidden()
+    PILImage.new("RGB", (200, 200), "gray").save(tmp_path / "nobody.png")
+    visit.goto("compare")
+    visit.upload("#compare-photo", tmp_path / "nobody.png")
+    expect(news).to_have_text(visit.say("image.none"))
+    visit.page.locator("#compare-photo-examples .thumbnail-item").first.click()
+    expect(news).to_have_text("Face 1: 2 of 2 models say Happy.")
+
+
 def test_the_face_that_is_pointed_at_or_picked_shows_its_scores(visit: Visit, pair: Path) -> None:
     visit.upload("#photo", pair)
     titles = visit.page.locator("#faces .fer-title")

@@ -152,6 +152,7 @@ def test_the_chosen_face_and_expression_are_explained_for_two_models(visit: Visi
         alt = visit.say("explain.map_alt", method=method, model=DEFAULT_MODEL, label="Sad")
         expect(grid.get_by_alt_text(alt)).to_be_visible()
     assert all(text.startswith("Sad, ") for text in grid.locator("figcaption").all_inner_texts())
+    expect(page.locator("#fer-news")).to_have_text(re.compile(rf"^{DEFAULT_MODEL}: Sad, .+ %\. second: Sad, .+ %\.$"))
     visit.shoot("explain-two")
     assert flaws(visit) == []
 

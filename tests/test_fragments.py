@@ -25,12 +25,15 @@ from fer_hub.comparison import Answer, Comparison, with_average
 from fer_hub.explain import Explanation
 from fer_hub.fragments import (
     CSV,
+    comparison_aloud,
     comparison_table,
     data_uri,
+    faces_aloud,
     faces_panel,
     heat_grid,
     jpeg_uri,
     leaderboard,
+    maps_aloud,
     model_line,
     status_line,
 )
@@ -179,6 +182,7 @@ def every_piece(language: str) -> dict[str, str]:
             {EVIL: {"lime": explanation(), "occlusion": EVIL}, "b": {}},
             language,
         ),
+        "maps aloud": maps_aloud({EVIL: {"lime": explanation(), "occlusion": EVIL}}, language),
         "link": downloads(download_link(EVIL, EVIL, b"x", "text/plain"), language),
     }
 
@@ -200,7 +204,7 @@ def test_every_piece_is_well_formed_escapes_names_and_refers_to_nothing_outside(
     assert "url(" not in text and "@import" not in text and "http" not in text
 
 
-@pytest.mark.parametrize("piece", ["compare", "board", "maps", "link"])
+@pytest.mark.parametrize("piece", ["compare", "board", "maps", "maps aloud", "link"])
 def test_names_that_try_to_break_out_are_shown_as_they_are(piece: str) -> None:
     shown = [text for _, _, parts in Page(every_piece("en")[piece]).found if EVIL in (text := "".join(parts))]
     assert shown
@@ -213,7 +217,7 @@ def test_every_picture_has_an_alt_text_and_every_class_a_style(piece: str) -> No
     assert all((each.get("alt") or "").strip() for each in page.of("img"))
     used = {name for _, attrs, _ in page.found for name in (attrs.get("class") or "").split()}
     unknown = {name for name in used if not re.search(rf"\.{name}\b", styles)}
-    assert unknown <= {"fer-one"}  # its rules come with the piece
+    assert unknown <= {"fer-one", "fer-said"}  # one's rules come with the piece, the other is for announce.js
 
 
 @pytest.mark.parametrize(
@@ -398,6 +402,36 @@ def test_live_cards_carry_the_identity_of_the_person() -> None:
 )
 def test_the_status_line_says_speed_and_faces(language: str, words: list[str]) -> None:
     assert [each["text"] for each in Page(status_line(17.249, 41.6, 1, language)).of("span")] == words
+
+
+WHOLE = made([0, 0, 0, 0.1, 0.6, 0.1, 0.2], None)
+PAIR = [HAPPY, UNSURE]
+FEW = compared(answer("a", [WHOLE]), answer("b", [], "broken"))
+
+
+@pytest.mark.parametrize(
+    ("piece", "words"),
+    [
+        (faces_aloud(PAIR), ["2 faces. Face 1: Happy 89 %. Face 2: Angry 30 %."]),
+        (faces_aloud(PAIR, "tr", 0.5), ["2 yüz. Yüz 1: Mutlu %89. Yüz 2: belirsiz (Kızgın %30)."]),
+        (faces_aloud([WHOLE]), ["Whole image: Sad 60 %."]),
+        (faces_aloud([]), []),
+        (comparison_aloud(compared(answer("a", [HAPPY]), answer("b", [UNSURE]))), ["Face 1: 1 of 2 models say Happy."]),
+        (comparison_aloud(FEW), ["Whole image: Sad 60 %."]),
+        (comparison_aloud(replace(FEW, answers=FEW.answers[1:])), []),
+        (maps_aloud({"a": {"lime": explanation()}, "b": {"lime": "failed"}}), ["a: Happy, 89.4 %."]),
+    ],
+)
+def test_what_is_told_aloud_is_a_sentence_for_each_face_and_not_seen(piece: str, words: list[str]) -> None:
+    told = Page(piece).of("p", "fer-said")
+    assert [each["text"] for each in told] == words
+    assert all("hidden" in each for each in told)
+
+
+def test_of_a_crowd_a_few_faces_are_told_aloud_and_all_are_counted() -> None:
+    (told,) = Page(faces_aloud(crowd(60))).of("p", "fer-said")
+    assert told["text"].startswith("60 faces. Face 1: ")
+    assert told["text"].count(":") == 5
 
 
 def test_a_comparison_is_a_table_of_labels_by_models() -> None:

@@ -16,7 +16,7 @@ from ..image import draw
 from ..languages import count_of, say
 from ..types import Face, Image, Prediction
 from . import parts
-from .parts import CSV, card, color_of, download_link, jpeg, jpeg_uri, swatch, title
+from .parts import CSV, card, color_of, download_link, face_name, jpeg, jpeg_uri, said, swatch, title
 
 LONGEST = 1600
 """Pixels of the longer side of the picture in the page."""
@@ -62,11 +62,12 @@ def faces_panel(
         downloads: Whether the faces can be saved, as JSON, CSV and picture.
     """
     if not predictions:
-        return f'<p class="fer-none" role="status">{html.escape(say("image.none", language))}</p>'
+        return said(say("image.none", language))
     links = _downloads(image, predictions, language, least) if downloads else ""
+    names = [face_name(number, language) for number in range(1, len(predictions) + 1)]
     shown = [
-        _Shown(number, each, each.face, title(_name(number, language), each, language, least), color_of(each, least))
-        for number, each in enumerate(predictions, 1)
+        _Shown(number, each, each.face, title(name, each, language, least), color_of(each, least))
+        for number, (name, each) in enumerate(zip(names, predictions, strict=True), 1)
         if each.face is not None
     ]
     if not shown:
@@ -79,10 +80,6 @@ def faces_panel(
         f'<div class="fer-side">{_cards(shown, language, least, scope)}{_list(shown, language, scope)}</div>'
         f"</div>{links}</div>"
     )
-
-
-def _name(number: int, language: str) -> str:
-    return say("face", language, number=number)
 
 
 def _rules(n: int, scope: str) -> str:
@@ -105,7 +102,7 @@ def _rules(n: int, scope: str) -> str:
 def _cards(shown: Sequence[_Shown], language: str, least: float, scope: str) -> str:
     return "".join(
         f'<div class="fer-card fer-one" id="{scope}-card-{each.number}">'
-        f"{card(_name(each.number, language), each.prediction, language, least)}</div>"
+        f"{card(face_name(each.number, language), each.prediction, language, least)}</div>"
         for each in shown
     )
 

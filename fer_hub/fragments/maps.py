@@ -64,8 +64,14 @@ def _cell(found: Explanation | str | None, model: str, method: str, language: st
         return f'<p class="fer-none">{html.escape(found)}</p>'
     label = display(found.label, language)
     alt = say("explain.map_alt", language, method=method, model=model, label=label)
-    caption = say("explain.caption", language, label=label, probability=percent(found.probability, 1, language))
-    return f"<figure>{_picture(found.overlay(side=SIDE), alt)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    words = html.escape(caption(found, language))
+    return f"<figure>{_picture(found.overlay(side=SIDE), alt)}<figcaption>{words}</figcaption></figure>"
+
+
+def caption(found: Explanation, language: str) -> str:
+    """The label that a map explains and its probability, as plain text: "Happy, 96.4 %"."""
+    label, probability = display(found.label, language), percent(found.probability, 1, language)
+    return say("explain.caption", language, label=label, probability=probability)
 
 
 def _picture(image: Image, alt: str) -> str:

@@ -12,7 +12,7 @@ from ..live import Frame
 from ..timeline import Timeline
 from ..types import ModelInfo
 from .live import live_panel, status_line
-from .parts import CSV, accuracy, download_link, downloads
+from .parts import CSV, accuracy, download_link, downloads, said
 
 CHARTS = 4
 """Persons on the live camera whose timelines are drawn, and of a video whose charts can be saved, at most."""
@@ -56,7 +56,7 @@ def camera_panel(seen: Frame, language: str = "en", least: float = 0.0) -> str:
     if not seen.error:
         return status + live_panel(seen.people, language, least)
     words = say("camera.failed", language, error=seen.error)
-    return f'{status}<p class="fer-none" role="status">{html.escape(words)}</p>'
+    return status + said(words)
 
 
 def camera_charts(timeline: Timeline | None, seen: Frame, language: str = "en", least: float = 0.0) -> str:

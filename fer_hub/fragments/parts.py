@@ -87,6 +87,11 @@ def accuracy(figures: Mapping[str, Any], dataset: str | None, digits: int, langu
     return percent(figures["accuracy"], digits, language) + (f" ({', '.join(known)})" if known else "")
 
 
+def face_name(number: int, language: str, whole: bool = False) -> str:
+    """What the face of a number, from 1, is called, as plain text: "Face 2"; a whole image taken as one is none."""
+    return say("face.whole" if whole else "face", language, number=number)
+
+
 def title(name: str, prediction: Prediction, language: str, least: float) -> str:
     """What a face shows, in words, not yet escaped: "Face 2: Happy 89 %"; below `least` it is called uncertain."""
     key = "face.uncertain" if prediction.confidence < least else "face.title"
@@ -97,6 +102,11 @@ def title(name: str, prediction: Prediction, language: str, least: float) -> str
         label=display(prediction.label, language),
         confidence=percent(prediction.confidence, 0, language),
     )
+
+
+def said(words: str) -> str:
+    """A sentence in place of a result, as HTML, which a screen reader is told of (``assets/announce.js``)."""
+    return f'<p class="fer-none fer-said">{html.escape(words)}</p>'
 
 
 def color_of(prediction: Prediction, least: float) -> str:

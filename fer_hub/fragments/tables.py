@@ -11,7 +11,7 @@ from ..labels import UNCERTAIN, color_of_label, display
 from ..languages import number, percent, say
 from ..listing import dataset_of, figures_of
 from ..types import Prediction
-from .parts import accuracy, bar, swatch
+from .parts import accuracy, bar, face_name, said, swatch
 
 AVERAGE = "fer-average"
 """Class of the cells of the last column, apart from those of the models."""
@@ -36,11 +36,12 @@ def comparison_table(
     """
     answers = comparison.answers
     if not answers:
-        return f'<p class="fer-none" role="status">{html.escape(say("compare.none", language))}</p>'
-    titles = list(names) or [_face_name(comparison, face, language) for face in range(len(comparison.faces))]
+        return said(say("compare.none", language))
+    faces = enumerate(comparison.faces, 1)
+    titles = list(names) or [face_name(number, language, face is None) for number, face in faces]
     rows = "".join(_face_rows(comparison, face, titles[face], language, least) for face in range(len(titles)))
     detection = say("compare.detection", language, ms=number(1000 * comparison.detection_seconds, 0, language))
-    nobody = "" if titles else f'<p class="fer-none" role="status">{html.escape(say("image.none", language))}</p>'
+    nobody = "" if titles else said(say("image.none", language))
     label = html.escape(say("compare.table", language))
     head = "".join(f'<th scope="col">{html.escape(answer.name)}</th>' for answer in answers)
     if comparison.average:
@@ -54,14 +55,10 @@ def comparison_table(
     )
 
 
-def _face_name(comparison: Comparison, face: int, language: str) -> str:
-    return say("face.whole" if comparison.faces[face] is None else "face", language, number=face + 1)
-
-
 def _failures(answers: Sequence[Answer], language: str) -> str:
     """A sentence for each model that gave no answer."""
     sentences = [say("compare.failed", language, name=each.name, error=each.error) for each in answers if each.error]
-    return "".join(f'<p class="fer-none" role="status">{html.escape(sentence)}</p>' for sentence in sentences)
+    return "".join(said(sentence) for sentence in sentences)
 
 
 def _average_note(comparison: Comparison, language: str) -> str:
@@ -76,7 +73,7 @@ def _average_note(comparison: Comparison, language: str) -> str:
         words = say("compare.ensemble_few" if few else "compare.ensemble_apart", language)
     else:
         words = ""
-    return f'<p class="fer-none" role="status">{html.escape(words)}</p>' if words else ""
+    return said(words) if words else ""
 
 
 def _fact_rows(comparison: Comparison, language: str) -> str:
@@ -112,14 +109,21 @@ def _face_rows(comparison: Comparison, face: int, name: str, language: str, leas
         for label in labels
     )
     heading = html.escape(name)
-    if (majority := comparison.majority(face)) is not None and len(comparison.answered) > 1:
-        values = {"agreeing": comparison.votes(face)[majority], "count": len(comparison.answered)}
-        votes = say("compare.agreement_of", language, label=display(majority, language), **values)
+    if votes := agreement(comparison, face, language):
         heading += f' <span class="fer-votes">{html.escape(votes)}</span>'
     span = (
         f'<th scope="rowgroup" colspan="{len(given) + (2 if mean else 1)}"><span class="fer-stay">{heading}</span></th>'
     )
     return f'<tbody><tr class="fer-group">{span}</tr>{rows}</tbody>'
+
+
+def agreement(comparison: Comparison, face: int, language: str) -> str:
+    """How many models say what most of them say of a face, as plain text; "" of fewer than two models."""
+    majority = comparison.majority(face)
+    if majority is None or len(comparison.answered) < 2:
+        return ""
+    values = {"agreeing": comparison.votes(face)[majority], "count": len(comparison.answered)}
+    return say("compare.agreement_of", language, label=display(majority, language), **values)
 
 
 def _score_cell(prediction: Prediction | None, label: str, language: str, least: float, kind: str = "") -> str:

@@ -1,0 +1,25 @@
+// A screen reader tells of what is put into a region that was in the page before, not of a region that comes with its
+// words. So there is one region, there from the beginning, and the words of each .fer-said that comes are put into it;
+// the same words once, however often they come, as they do with every frame of a camera that cannot be read.
+(() => {
+  const region = document.createElement("div");
+  region.id = "fer-news";
+  region.className = "fer-hidden";
+  region.setAttribute("role", "status");
+  const wordsIn = (node) => {
+    if (node.nodeType !== Node.ELEMENT_NODE) return [];
+    const found = node.matches(".fer-said") ? [node] : [...node.querySelectorAll(".fer-said")];
+    return found.map((each) => each.textContent);
+  };
+  const tell = (changes) => {
+    const news = changes.flatMap((change) => [...change.addedNodes]).flatMap(wordsIn).join(" ");
+    if (news && news !== region.textContent) region.textContent = news;
+  };
+  const begin = () => {
+    document.body.append(region);
+    new MutationObserver(tell).observe(document.body, {childList: true, subtree: true});
+  };
+  // Gradio puts the scripts of the head into the page when it has been read, or before
+  if (document.body) begin();
+  else addEventListener("DOMContentLoaded", begin);
+})();
