@@ -96,6 +96,8 @@ class RunConfig:
     """Share of the teacher's part in the loss (Hinton et al. 2015, arXiv:1503.02531); 1: nothing but the teacher."""
     teacher_temperature: float = 2.0
     """Teacher's and learner's logits are divided by it before they are compared; above 1 softens."""
+    teacher_precision: Literal["no", "bf16", "fp16"] | None = None
+    """Mixed precision of the teachers; None: the run's own. A large one may gain by bf16 where its learner does not."""
 
     epochs: int = 10
     """Passes over the sampled training rows, at most."""

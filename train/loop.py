@@ -158,10 +158,7 @@ class Trainer:
 
     def _hints(self, images: Tensor) -> Tensor | None:
         """The teacher's probabilities, where there is one."""
-        if self.teacher is None:
-            return None
-        with self.accelerator.autocast():
-            return self.teacher(images)
+        return None if self.teacher is None else self.teacher(images)
 
     def _backward(self, images: Tensor, targets: Tensor, hints: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
         """Forward and backward, the same dropout for the same seed; returns loss and logits."""

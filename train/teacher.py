@@ -26,11 +26,16 @@ from .ensemble_members import is_ensemble
 from .finished import WEIGHTS, model_folder, result_of
 from .measure import size_and_hash
 
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Of mixed precision, as configs name it."""
+
 
 class Teacher:
     """The teachers of a run on its device, their weights never changed."""
 
-    def __init__(self, folders: Sequence[Path], spec: InputSpec, device: torch.device, temperature: float) -> None:
+    def __init__(
+        self, folders: Sequence[Path], spec: InputSpec, device: torch.device, temperature: float, precision: str = "no"
+    ) -> None:
         """Load every model.
 
         Args:
@@ -38,15 +43,18 @@ class Teacher:
             spec: The learner's input contract.
             device: Where the pictures lie.
             temperature: Calibrated logits are divided by it.
+            precision: Mixed precision: no, or a name of `TYPES`.
         """
         self.spec, self.temperature = spec, temperature
+        self.autocast = torch.autocast(device.type, TYPES.get(precision), enabled=precision in TYPES)
         self.infos = [read_info(folder) for folder in folders]
         self.models = [_on(load_model(folder), device) for folder in folders]
 
     @classmethod
     def of(cls, config: RunConfig, spec: InputSpec, device: torch.device) -> Teacher:
         """The teachers of a config."""
-        return cls(folders_of(config), spec, device, config.teacher_temperature)
+        precision = config.teacher_precision or config.precision
+        return cls(folders_of(config), spec, device, config.teacher_temperature, precision)
 
     def __call__(self, images: Tensor) -> Tensor:
         """The mean of the teachers' probabilities.
@@ -57,7 +65,7 @@ class Teacher:
         Returns:
             B×labels float32; each row adds up to 1.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), self.autocast:
             grey = images[:, :1] * self.spec.std[0] + self.spec.mean[0]
             parts = [self._ask(model, info, grey) for model, info in zip(self.models, self.infos, strict=True)]
             mean = torch.stack(parts).mean(0)
