@@ -116,6 +116,20 @@ def test_of_several_teachers_the_mean_counts(tmp_path: Path) -> None:
     assert np.abs(one - two).max() > 0.1
 
 
+@pytest.mark.parametrize(
+    ("run", "own", "rounds"),
+    [("no", None, False), ("bf16", None, True), ("no", "bf16", True), ("bf16", "no", False)],
+)
+def test_a_teacher_computes_in_its_own_precision_or_else_in_the_runs(
+    tmp_path: Path, run: str, own: str | None, rounds: bool
+) -> None:
+    folder = made(tmp_path / "teacher")
+    config = RunConfig(tmp_path, teacher=(folder,), precision=run, teacher_precision=own)  # type: ignore[arg-type]
+    said = teacher.Teacher.of(config, LEARNER, CPU)(inputs()).numpy()
+    off = np.abs(said - own_scores(folder, config.teacher_temperature)).max()
+    assert (1e-4 < off < 0.1) if rounds else off < 1e-5
+
+
 # ── what is minimised ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
