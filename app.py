@@ -453,7 +453,8 @@ def on_video(
                     yield page.jpeg_uri(step.preview), gr.skip(), gr.skip()
                 if step.notes:
                     gr.Warning(html.escape(" ".join(step.notes)))
-        yield gr.skip(), str(out), page.video_panel(named.stem, timeline, language, least)
+        panel = page.video_panel(named.stem, timeline, language, least)
+        yield gr.skip(), str(out), panel + page.timeline_aloud(timeline, language, least)
 
 
 def video_progress(step: Progress, language: str) -> tuple[float, str]:

@@ -72,6 +72,13 @@ def timeline_chart(
     return _svg("".join(body), say("camera.person", language, number=person), words, width, height)
 
 
+def told(timeline: Timeline, person: int, language: str = "en", least: float = 0.0) -> str:
+    """What the chart of all that was seen of a person shows, as plain text."""
+    span, rows = _span(timeline, None), timeline.rows(person)
+    cells = cells_of(rows, timeline.step, span)
+    return sentence(timeline, person, rows, cells, span_words(span, None, language), language, least)
+
+
 def people_chart(timeline: Timeline, language: str = "en", least: float = 0.0, width: int = 640, most: int = 12) -> str:
     """All persons of a video, a row each, over the same time, with a legend.
 

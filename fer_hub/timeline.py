@@ -202,6 +202,10 @@ class Timeline:
         """The persons in order of first appearance; without those whose bins were all dropped."""
         return [person for person, _ in by_person(self.rows())]
 
+    def longest(self, most: int) -> list[int]:
+        """Those who were seen for the longest, at most so many, by number."""
+        return sorted(sorted(self.people(), key=lambda person: -self.summary(person)["seconds"])[:most])
+
     def csv(self) -> str:
         """All bins as CSV (RFC 4180): ``time_s,frames,person,label,confidence`` and a column for each label."""
         rows = self.rows()

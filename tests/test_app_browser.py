@@ -244,6 +244,7 @@ def test_a_video_comes_back_annotated_with_its_timeline(visit: Visit, clip: Path
     visit.page.evaluate(f"{film}.play()")
     visit.page.wait_for_function(f"{film}.currentTime > 0.2")
     expect(visit.page.locator("#video-charts svg[role=img]")).to_have_count(1)
+    expect(visit.page.locator("#fer-news")).to_have_text(re.compile(r"^Person 1, .+: mostly .+\.$"))
     (csv_name, table), (json_name, data) = (saved(visit, links.nth(i)) for i in range(2))
     assert (csv_name, json_name) == ("clip.csv", "clip.json")
     assert saved(visit, links.nth(2))[1].startswith(b"<svg")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 from test_fragments import EVIL, HAPPY, PICTURE, SEVEN, UNSURE, Page, answer, decoded
 
+from fer_hub.charts import timeline_chart
 from fer_hub.comparison import Comparison
-from fer_hub.fragments import CSV, camera_charts, camera_panel, video_panel
+from fer_hub.fragments import CSV, camera_charts, camera_panel, timeline_aloud, video_panel
 from fer_hub.live import Frame
 from fer_hub.timeline import Timeline
 
@@ -86,6 +87,17 @@ def test_a_video_gives_a_table_figures_and_the_charts_of_those_seen_longest() ->
     (drawing,) = [each for each in Page(chart.decode()).of("svg") if each.get("role") == "img"]
     assert "Kişi 6" in drawing["text"]
     assert "↓ Kişi 6: grafik (SVG)" in [each["text"] for each in page.of("a")]
+
+
+def test_of_a_video_those_seen_longest_are_told_aloud_in_the_words_of_their_charts() -> None:
+    timeline = seen(*[(number, 0, number) for number in range(1, 8)])
+    (told,) = Page(timeline_aloud(timeline)).of("p", "fer-said")
+    sentences = told["text"].split(". ")
+    assert [words.split(",")[0] for words in sentences] == [f"Person {number}" for number in (3, 4, 5, 6, 7)]
+    (chart,) = [each for each in Page(timeline_chart(timeline, 7, None)).of("svg") if each.get("role") == "img"]
+    assert f"{sentences[-1].removesuffix('.')}." in chart["text"]
+    (nobody,) = Page(timeline_aloud(Timeline(SEVEN), "tr")).of("p", "fer-said")
+    assert (nobody["text"], "hidden" in nobody) == ("Kimse görülmedi.", True)
 
 
 def test_what_a_video_was_too_long_for_is_said() -> None:

@@ -5,7 +5,7 @@ Their classes are styled by ``fer_hub/assets/app.css``. They need no script, and
 
 from __future__ import annotations
 
-from .aloud import comparison_aloud, faces_aloud, maps_aloud
+from .aloud import comparison_aloud, faces_aloud, maps_aloud, timeline_aloud
 from .faces import faces_panel
 from .live import status_line
 from .maps import heat_grid
@@ -30,5 +30,6 @@ __all__ = [
     "model_line",
     "said",
     "status_line",
+    "timeline_aloud",
     "video_panel",
 ]

@@ -9,8 +9,10 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .. import charts
 from ..comparison import Comparison
-from ..languages import count_of
+from ..languages import count_of, say
+from ..timeline import Timeline
 from ..types import Prediction
 from .maps import caption
 from .parts import face_name, title
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from ..explain import Explanation
 
 MOST = 5
-"""Faces that are told of one by one; all are counted."""
+"""Faces, or persons in a video, that are told of one by one."""
 
 
 def faces_aloud(predictions: Sequence[Prediction], language: str = "en", least: float = 0.0) -> str:
@@ -35,7 +37,7 @@ def faces_aloud(predictions: Sequence[Prediction], language: str = "en", least: 
         title(face_name(number, language, each.face is None), each, language, least)
         for number, each in enumerate(predictions, 1)
     ]
-    return _hidden(told, language)
+    return _hidden(told, _counted(told, language))
 
 
 def comparison_aloud(comparison: Comparison, language: str = "en") -> str:
@@ -46,7 +48,7 @@ def comparison_aloud(comparison: Comparison, language: str = "en") -> str:
     for number, first in enumerate(comparison.answered[0].predictions):
         name, votes = face_name(number + 1, language, first.face is None), agreement(comparison, number, language)
         told.append(f"{name}: {votes}" if votes else title(name, first, language, 0.0))
-    return _hidden(told, language)
+    return _hidden(told, _counted(told, language))
 
 
 def maps_aloud(rows: Mapping[str, Mapping[str, Explanation | str]], language: str = "en") -> str:
@@ -63,8 +65,18 @@ def maps_aloud(rows: Mapping[str, Mapping[str, Explanation | str]], language: st
     return _hidden(told)
 
 
-def _hidden(sentences: Sequence[str], language: str = "") -> str:
-    """The sentences after their number, which is left out where there is but one."""
-    counted = [count_of("face.count", len(sentences), language)] if language and len(sentences) > 1 else []
-    words = " ".join(f"{each}." for each in [*counted, *sentences[:MOST]])
+def timeline_aloud(timeline: Timeline, language: str = "en", least: float = 0.0) -> str:
+    """Of a video that is done: what the charts of those who were seen for the longest show, or that nobody was seen."""
+    told = [charts.told(timeline, person, language, least).removesuffix(".") for person in timeline.longest(MOST)]
+    return _hidden(told or [say("chart.nobody", language).removesuffix(".")])
+
+
+def _counted(faces: Sequence[str], language: str) -> str:
+    """How many faces there are, where they are several."""
+    return count_of("face.count", len(faces), language) if len(faces) > 1 else ""
+
+
+def _hidden(sentences: Sequence[str], first: str = "") -> str:
+    """The first few sentences, without their full stops, and one before them."""
+    words = " ".join(f"{each}." for each in [first, *sentences[:MOST]] if each)
     return f'<p class="fer-said" hidden>{html.escape(words)}</p>' if words else ""

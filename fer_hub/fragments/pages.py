@@ -88,8 +88,7 @@ def video_panel(name: str, timeline: Timeline, language: str = "en", least: floa
     data = json.dumps(timeline.to_dict(), ensure_ascii=False).encode()
     links = download_link(say("video.csv", language), f"{name}.csv", timeline.csv().encode(), CSV)
     links += download_link(say("video.json", language), f"{name}.json", data, "application/json")
-    longest = sorted(timeline.people(), key=lambda person: -timeline.summary(person)["seconds"])
-    for person in sorted(longest[:CHARTS]):
+    for person in timeline.longest(CHARTS):
         chart = timeline_chart(timeline, person, None, language, least).encode()
         words = say("download.chart", language, person=say("camera.person", language, number=person))
         links += download_link(words, f"{name}-{person}.svg", chart, "image/svg+xml")
