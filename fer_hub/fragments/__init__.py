@@ -1,6 +1,7 @@
 """Pieces of HTML that the app shows: pure functions from plain values to text, everything in it escaped.
 
-Their classes are styled by ``fer_hub/assets/app.css``. They need no script, and refer to nothing outside themselves.
+Their classes are styled by ``fer_hub/assets/app.css``. They refer to nothing outside themselves, and need no script
+but ``announce.js``, which tells screen readers of what is new.
 """
 
 from __future__ import annotations
