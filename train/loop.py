@@ -140,7 +140,7 @@ class Trainer:
         """One optimiser step on this process's share of a global batch; returns the loss, not synchronised."""
         config = self.config
         images, targets = self.batches(epoch, step, rows)[:2]
-        hints = self._hints(images)
+        hints = None if self.teacher is None else self.teacher(images)
         seed = augment.derive_seed(config.seed, epoch, step, self.rank)
         loss, logits = self._backward(images, targets, hints, seed)
         if config.sam:
@@ -155,10 +155,6 @@ class Trainer:
             self.ema.update(self.accelerator.unwrap_model(self.model), step=epoch * self.steps + step)
         self.outputs.put(step * config.batch_size + self.rank * len(images), logits)
         return loss.detach().to(self._exact)
-
-    def _hints(self, images: Tensor) -> Tensor | None:
-        """The teacher's probabilities, where there is one."""
-        return None if self.teacher is None else self.teacher(images)
 
     def _backward(self, images: Tensor, targets: Tensor, hints: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
         """Forward and backward, the same dropout for the same seed; returns loss and logits."""

@@ -37,7 +37,7 @@ def faces_aloud(predictions: Sequence[Prediction], language: str = "en", least: 
         title(face_name(number, language, each.face is None), each, language, least)
         for number, each in enumerate(predictions, 1)
     ]
-    return _hidden(told, _counted(told, language))
+    return _hidden(_counted(told, language))
 
 
 def comparison_aloud(comparison: Comparison, language: str = "en") -> str:
@@ -48,7 +48,7 @@ def comparison_aloud(comparison: Comparison, language: str = "en") -> str:
     for number, first in enumerate(comparison.answered[0].predictions):
         name, votes = face_name(number + 1, language, first.face is None), agreement(comparison, number, language)
         told.append(f"{name}: {votes}" if votes else title(name, first, language, 0.0))
-    return _hidden(told, _counted(told, language))
+    return _hidden(_counted(told, language))
 
 
 def maps_aloud(rows: Mapping[str, Mapping[str, Explanation | str]], language: str = "en") -> str:
@@ -61,22 +61,22 @@ def maps_aloud(rows: Mapping[str, Mapping[str, Explanation | str]], language: st
     told = []
     for model, found in rows.items():
         made = [each for each in found.values() if not isinstance(each, str)]
-        told += [f"{model}: {caption(each, language)}" for each in made[:1]]
+        told += [f"{model}: {caption(each, language)}." for each in made[:1]]
     return _hidden(told)
 
 
 def timeline_aloud(timeline: Timeline, language: str = "en", least: float = 0.0) -> str:
     """Of a video that is done: what the charts of those who were seen for the longest show, or that nobody was seen."""
-    told = [charts.told(timeline, person, language, least).removesuffix(".") for person in timeline.longest(MOST)]
-    return _hidden(told or [say("chart.nobody", language).removesuffix(".")])
+    told = [charts.told(timeline, person, language, least) for person in timeline.longest(MOST)]
+    return _hidden(told or [say("chart.nobody", language)])
 
 
-def _counted(faces: Sequence[str], language: str) -> str:
-    """How many faces there are, where they are several."""
-    return count_of("face.count", len(faces), language) if len(faces) > 1 else ""
+def _counted(faces: Sequence[str], language: str) -> list[str]:
+    """How many faces there are, where they are several, and what is said of the first few, as sentences."""
+    count = [count_of("face.count", len(faces), language)] if len(faces) > 1 else []
+    return [f"{words}." for words in [*count, *faces[:MOST]]]
 
 
-def _hidden(sentences: Sequence[str], first: str = "") -> str:
-    """The first few sentences, without their full stops, and one before them."""
-    words = " ".join(f"{each}." for each in [first, *sentences[:MOST]] if each)
-    return f'<p class="fer-said" hidden>{html.escape(words)}</p>' if words else ""
+def _hidden(sentences: Sequence[str]) -> str:
+    words = html.escape(" ".join(sentences))
+    return f'<p class="fer-said" hidden>{words}</p>' if words else ""

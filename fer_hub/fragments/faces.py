@@ -64,10 +64,15 @@ def faces_panel(
     if not predictions:
         return said(say("image.none", language))
     links = _downloads(image, predictions, language, least) if downloads else ""
-    names = [face_name(number, language) for number in range(1, len(predictions) + 1)]
     shown = [
-        _Shown(number, each, each.face, title(name, each, language, least), color_of(each, least))
-        for number, (name, each) in enumerate(zip(names, predictions, strict=True), 1)
+        _Shown(
+            number,
+            each,
+            each.face,
+            title(face_name(number, language), each, language, least),
+            color_of(each, least),
+        )
+        for number, each in enumerate(predictions, 1)
         if each.face is not None
     ]
     if not shown:
