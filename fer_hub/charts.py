@@ -12,7 +12,7 @@ from .chart_words import ago, clock, sentence, span_words
 from .labels import UNCERTAIN, color_of_label, display, ink
 from .languages import count_of, percent, say
 from .timeline import Timeline
-from .timeline_bins import NEAR, Rows, summarise
+from .timeline_bins import NEAR, summarise
 
 NARROW = 340
 """CSS pixels of the narrowest page: a name with room there is written on every page."""
@@ -92,16 +92,12 @@ def people_chart(timeline: Timeline, language: str = "en", least: float = 0.0, w
     Returns:
         A ``<figure>``: an ``<svg>`` for each person, and the legend as text beside patches.
     """
-    seen = {person: timeline.rows(person) for person in timeline.people()}
-    longest = sorted(seen, key=lambda person: -seen[person]["spent"].sum())[:most]
-    shown = [person for person in seen if person in longest]
+    shown = timeline.longest(most)
     if not shown:
         return f'<figure class="fer-people"><p>{escape(say("chart.nobody", language))}</p></figure>'
     span = _span(timeline, None)
-    charts = [
-        _row(timeline, person, seen[person], span, language, least, width, last=person == shown[-1]) for person in shown
-    ]
-    left = len(seen) - len(shown)
+    charts = [_row(timeline, person, span, language, least, width, last=person == shown[-1]) for person in shown]
+    left = len(timeline.people()) - len(shown)
     note = f"<p>{escape(count_of('chart.more', left, language))}</p>" if left else ""
     body = "".join(charts) + note + legend(timeline.labels, language, least)
     return f'<figure class="fer-people" style="margin:0">{body}</figure>'
@@ -128,10 +124,9 @@ def _span(timeline: Timeline, window: float | None) -> Span:
     return Span(stop - window, stop)
 
 
-def _row(
-    timeline: Timeline, person: int, rows: Rows, span: Span, language: str, least: float, width: int, last: bool
-) -> str:
+def _row(timeline: Timeline, person: int, span: Span, language: str, least: float, width: int, last: bool) -> str:
     """One person among others: name and most frequent label, ribbon, areas; the axis below the last."""
+    rows = timeline.rows(person)
     cells = cells_of(rows, timeline.step, span)
     shares = summarise(rows, timeline.labels, timeline.step)["shares"]
     top = max(shares, key=shares.__getitem__)

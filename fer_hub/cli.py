@@ -25,14 +25,17 @@ from .faces import FaceDetector
 from .hub import VARIANTS, zoo_models
 from .image import SUFFIXES, read, save
 from .listing import describe, title_of
-from .options import STOPPED, add_model, complain, load, print_line
+from .options import STOPPED, add_model, complain, load, print_line, reader_left
 from .recognizer import Recognizer
 from .types import ImageError, ModelError, Prediction
 from .video_command import add_video
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when all went well, 1 when an image failed, 2 when nothing could start, 130 at Ctrl-C."""
+    """Run a command; the exit status.
+
+    0 when all went well, 1 when an image failed, 2 when nothing could start, 130 at Ctrl-C, 141 when the reader left.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
@@ -49,8 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("stopped\n")
         return STOPPED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader went away (`| head`): no traceback at exit
-        return 0
+        return reader_left()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from .views import VIEWS
 
 STOPPED = 130
 """What a shell expects of a command that was stopped by Ctrl-C."""
+
+CLOSED_PIPE = 141
+"""Exit status where nobody reads any more: as if by SIGPIPE, which Windows does not have."""
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +56,12 @@ def print_line(text: str) -> None:
     """Print a line, at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def reader_left() -> int:
+    """The exit status where the reader went away (`| head`); there is nothing to say, and nothing to write at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return CLOSED_PIPE
 
 
 def complain(text: str) -> bool:

@@ -204,7 +204,8 @@ class Timeline:
 
     def longest(self, most: int) -> list[int]:
         """Those who were seen for the longest, at most so many, by number."""
-        return sorted(sorted(self.people(), key=lambda person: -self.summary(person)["seconds"])[:most])
+        spent = {person: rows["spent"].sum() for person, rows in by_person(self.rows())}
+        return sorted(sorted(spent, key=lambda person: -spent[person])[:most])
 
     def csv(self) -> str:
         """All bins as CSV (RFC 4180): ``time_s,frames,person,label,confidence`` and a column for each label."""

@@ -214,9 +214,14 @@ def test_control_c_is_no_traceback(
     assert capsys.readouterr().err == "stopped\n"
 
 
-def test_a_reader_that_goes_away_is_no_error(photos: Path) -> None:
-    command = f'"{sys.executable}" -m fer_hub.cli predict "{photos}" "{photos}" --json | head -n 1'
-    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    assert len(rows(result.stdout)) == 1
+def test_a_reader_that_goes_away_ends_the_command_as_a_closed_pipe_ends_others_and_nothing_is_said(
+    photos: Path,
+) -> None:
+    predict = f'"{sys.executable}" -m fer_hub.cli predict "{photos}" "{photos}" --json'
+    script = f'{predict} | head -n 1; echo "${{PIPESTATUS[0]}}"'
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    line, status = result.stdout.splitlines()
+    assert len(rows(line)) == 1
+    assert status == "141"
     assert "Traceback" not in result.stderr
     assert "BrokenPipe" not in result.stderr

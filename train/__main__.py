@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -35,9 +34,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("train.bench:bench", "time detector, models, training loop and data side beside their alternatives"),
 }
 """Name → where its function is (imported only when it is asked for), and what it does."""
-
-CLOSED_PIPE = 141
-"""Exit status where nobody reads any more: as if by SIGPIPE, which Windows does not have."""
 
 
 def run(config: RunConfig, recipe: str = "ours") -> None:
@@ -101,9 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = dispatch(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # `| head`: nothing to say, and nothing left to write at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+    except BrokenPipeError:
+        from fer_hub.options import reader_left
+
+        return reader_left()
 
 
 def dispatch(given: Sequence[str]) -> int:
