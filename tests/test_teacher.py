@@ -319,6 +319,8 @@ BEFORE = {"config": {"protocol": "random-80-20"}}
         ({"protocol": "ferplus", "dataset": "ferplus"}, "official", None),
         ({"protocol": "random-80-20", "dataset": "fer2013"}, "official", "it knows some of these rows"),
         ({"protocol": "official", "dataset": "fer2013"}, "folders", "it knows some of these rows"),
+        ({"protocol": "folders", "dataset": "fer2013"}, "official", None),
+        ({"protocol": "folders", "dataset": "fer2013"}, "random-80-20", "it knows some of these rows"),
         ({"protocol": "folders", "dataset": "another"}, "official", None),
         ({"protocol": "as-given", "dataset": "fer2013", "data": "1"}, "as-given", None),
         ({"protocol": "as-given", "dataset": "fer2013", "data": "2"}, "as-given", "may be among its own"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,23 @@ def test_a_run_before_that_saw_no_row_which_is_scored_is_no_reason_to_refuse(tmp
     found = ensemble_members.locate("ferplus-lite0", tmp_path)
     assert {run["protocol"] for run in ensemble_members.earlier(found.result)} == {"ferplus", "official"}
     ensemble_members.check_alike([found, found._replace(file={"sha256": "another"})])
+
+
+def under(member: ensemble_members.Joining, protocol: str) -> ensemble_members.Joining:
+    """A member as if it had been trained under another protocol."""
+    info = replace(member.info, fer=member.info.fer | {"protocol": protocol})
+    result = member.result | {"config": member.result["config"] | {"protocol": protocol}, "parent": None}
+    return member._replace(info=info, result=result, file={"sha256": protocol})
+
+
+def test_a_member_whose_rows_are_not_scored_may_join_and_not_the_other_way_round(tmp_path: Path) -> None:
+    official = ensemble_members.locate("fer-lite0", tmp_path)
+    of_folders = under(official, "folders")
+    ensemble_members.check_alike([official, of_folders])
+    with pytest.raises(ValueError, match=r"official instead of folders.*of one protocol, or fer-lite0 first\."):
+        ensemble_members.check_alike([of_folders, official])
+    with pytest.raises(ValueError, match=r"random-80-20 instead of official.*Give members of one protocol\."):
+        ensemble_members.check_alike([official, under(official, "random-80-20")])
 
 
 def test_a_member_of_other_data_is_refused(

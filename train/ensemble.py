@@ -40,7 +40,7 @@ class EnsembleConfig:
     """Make one model of several, or of several views of a face; nothing is trained but its temperature."""
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    """Its members: names of the zoo, runs' folders, model folders or Hub ids."""
+    """Its members: names of the zoo, runs' folders, model folders or Hub ids. Scored under the first one's protocol."""
     out: Path
     """Its folder, which lists them."""
     views: str = "none"
@@ -151,6 +151,7 @@ def measured(whole: Ensemble, candidates: Sequence[Joining], splits: Data) -> tu
     members = [
         {"name": each.name, "weight": weight, "architecture": each.info.architecture, "size": each.info.input.size}
         | {"bytes": each.file["bytes"], "parameters": each.result["parameters"]}
+        | {"protocol": each.info.fer["protocol"], "learned": each.result["rows"]["train"]}
         | {name: alone[name][at]["scores"] for name in SPLITS}
         | {"gain": {name: alone[name][at]["gain"] for name in SPLITS}}
         for at, (each, weight) in enumerate(zip(candidates, weights, strict=True))

@@ -80,7 +80,7 @@ def _card(
         members=member_rows(config, result, repo_id),
         bytes=sum(row["bytes"] for row in result["members"]),
         views=about_views(fer["views"]),
-        protocol=PROTOCOLS[run["protocol"]].about,
+        protocols={name: each.about for name, each in PROTOCOLS.items()},
         splits=card_data.splits_of(run["protocol"]),
         front_matter=front_matter(names.title, config, result, dataset).to_yaml(),
         snippet=render("snippets/fer_hub.py.j2", source=names.source).strip(),

@@ -16,7 +16,7 @@ from . import card_data, leaks
 from .data import Data
 from .finished import CONFIG, METRICS, data_of, model_folder
 from .measure import size_and_hash
-from .splits import agree
+from .splits import apart
 
 OF_ROWS = ("protocol", "align", "on_missing", "limit")
 """Options of a run that say which rows it learns from and which are scored."""
@@ -75,23 +75,25 @@ def relative(folder: Path, out: Path) -> str:
 
 
 def check_alike(candidates: Sequence[Joining]) -> None:
-    """Whether no member has learned from rows on which the ensemble will be scored.
+    """Whether no member has learned from rows on which the ensemble will be scored: those of the first one's protocol.
 
     Raises:
-        ValueError: One was trained on other rows than the first, itself or in a run before, or says that it may know
-            rows that are scored.
+        ValueError: One may have been trained on some of them, itself or in a run before, or its rows were others.
     """
     first = rows_of(candidates[0])
     for each in candidates:
         own = rows_of(each)
+        if apart(own["protocol"], first["protocol"]):
+            own["protocol"] = first["protocol"]
         different = [f"{name} {own[name]} instead of {first[name]}" for name in first if own[name] != first[name]]
-        before = {run["protocol"] for run in earlier(each.result) if not agree(run["protocol"], first["protocol"])}
+        before = {run["protocol"] for run in earlier(each.result) if not apart(run["protocol"], first["protocol"])}
         different += [f"a run before with protocol {name}" for name in sorted(before)]
         if different:
+            turned = own["protocol"] != first["protocol"] and apart(first["protocol"], own["protocol"])
             raise ValueError(
                 f"{each.name} cannot be put together with {candidates[0].name}: it was trained on other rows "
                 f"({'; '.join(different)}), and may have learned from those that are scored. "
-                "Give members of one protocol."
+                f"Give members of one protocol{f', or {each.name} first' if turned else ''}."
             )
         if said := leaks.doubts(each.result):
             raise ValueError(f"{each.name} cannot be a member: it {said[0]} Give members that know no scored row.")

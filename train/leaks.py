@@ -10,7 +10,7 @@ import numpy as np
 from . import duplicates
 from .data import Data, Split
 from .rows import USAGES
-from .splits import agree
+from .splits import apart
 
 MERGED = {
     7178: "the union of FER2013's PublicTest and PrivateTest",
@@ -63,7 +63,7 @@ def _learnt(trained: Mapping[str, Any], data: Data, protocol: str) -> str | None
     own, dataset = trained.get("protocol"), trained.get("dataset")
     if own is None:
         return "does not say which rows it was trained on: these may be among them."
-    if not agree(own, protocol) and _family(dataset) == _family(data.dataset):
+    if not apart(own, protocol) and _family(dataset) == _family(data.dataset):
         return f"was trained under {own}, not {protocol}: it knows some of these rows."
     if own == protocol == "as-given" and not _of_one_source(trained, data):
         return "was trained on a data set as it was given: these rows may be among its own."
