@@ -264,6 +264,7 @@ def test_trials_are_no_candidates(tmp_path: Path, out: Path) -> None:
 def test_an_ensemble_says_what_it_is_made_of_and_has_a_row_in_the_readmes_table(tmp_path: Path, out: Path) -> None:
     result = result_of(expand(GRID, tmp_path)[0])
     members = [{"name": name, "architecture": name, "size": [96, 96]} for name in ("resnet18", "vgg16")]
+    members[1]["protocol"] = "folders"
     result |= {
         "dataset": "fer2013",
         "config": {"protocol": "official", "views": "flip", "members": ["a", "fer-lite0"], "weights": [1.0, 2.0]},
@@ -271,7 +272,9 @@ def test_an_ensemble_says_what_it_is_made_of_and_has_a_row_in_the_readmes_table(
     }
     keep(out, "records", "both", result)
     found = anchors.outside(out)
-    assert [(each.kind, each.about) for each in found] == [("ensemble", "2 models; views: flip")]
+    assert [(each.kind, each.about) for each in found] == [
+        ("ensemble", "2 models: resnet18, vgg16 (learned under folders); views: flip")
+    ]
     row = table_row(reports.readme_block(out), "[both](model_cards/results/records/both.json)")
     assert row[1] == "2 × resnet18, vgg16, views: flip"
     command = "python -m train ensemble runs/a fer-lite0 --out runs/both --weights 1 2 --views flip"

@@ -46,13 +46,19 @@ class Candidate(NamedTuple):
         if not members:
             words = [f"{config['backbone']}, {config['image_size']}×{config['image_size']}"]
         elif self.kind == "ensemble":
-            words = [f"{len(members)} models"]
+            words = [f"{len(members)} models: {', '.join(_member(each, config['protocol']) for each in members)}"]
         else:
             (one,) = members
             words = [f"{one['name']}, {one['architecture']}, {one['size'][1]}×{one['size'][0]}"]
         views = config.get("views", "none")
         words.append("one view" if views == "none" else f"views: {views}")
         return "; ".join([*words, *LEARNED.get(config["targets"], ()), *taught])
+
+
+def _member(each: Mapping[str, Any], protocol: str) -> str:
+    """Its name, and its own protocol where that is another one."""
+    own = each.get("protocol", protocol)  # of older ensembles all are of one
+    return each["name"] if own == protocol else f"{each['name']} (learned under {own})"
 
 
 def write() -> list[Path]:
