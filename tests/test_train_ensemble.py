@@ -253,6 +253,16 @@ def test_a_member_whose_rows_are_not_scored_may_join_and_not_the_other_way_round
         ensemble_members.check_alike([official, under(official, "random-80-20")])
 
 
+def test_the_card_says_what_a_member_learned_from_that_learned_from_other_rows(folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "both"))
+    assert "trained on other rows" not in ensemble_card.ensemble_card(copied)
+    result = read(copied / "metrics.json")
+    result["members"][1] |= {"protocol": "folders", "learned": 22967}
+    (copied / "metrics.json").write_text(json.dumps(result))
+    said = f"| trained on other rows | two: 22,967 rows of protocol `folders`, {data.PROTOCOLS['folders'].about}; "
+    assert said in ensemble_card.ensemble_card(copied)
+
+
 def test_a_member_of_other_data_is_refused(
     toy_run: Path, spoilt: Callable[..., str], toy_csv: Path, tmp_path: Path
 ) -> None:

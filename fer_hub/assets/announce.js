@@ -11,6 +11,7 @@
   region.setAttribute("role", "status");
   let told = "";
   let came = -PAUSE;
+  let pending = 0;
   const wordsIn = (node) => {
     if (node.nodeType !== Node.ELEMENT_NODE) return [];
     const found = node.matches(".fer-said") ? [node] : [...node.querySelectorAll(".fer-said")];
@@ -25,7 +26,8 @@
     told = news;
     if (!fresh) return;
     region.textContent = "";
-    setTimeout(() => (region.textContent = told), BLINK);
+    clearTimeout(pending);
+    pending = setTimeout(() => (region.textContent = told), BLINK);
   };
   const begin = () => {
     document.body.append(region);
