@@ -33,6 +33,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "legacy_xception": HALF,
     "raw_pixel_cnn": GREY,
     "traditional_cnn": GREY,
+    "vgg16_grey": GREY,
     "deep_cnn": GREY,
     "six_conv_cnn": GREY,
     "resnet18_grey": GREY,

@@ -28,6 +28,7 @@ default_cfgs = generate_default_cfgs(
         "traditional_cnn": _grey(48),
         "deep_cnn": _grey(48),
         "six_conv_cnn": _grey(224),
+        "vgg16_grey": _grey(48),
         # input_size is that of the weights behind hf_hub_id: timm sums the first filter to one channel by it
         "resnet18_grey": _grey(
             224, input_size=(3, 224, 224), first_conv="conv1", num_classes=1000, hf_hub_id="timm/resnet18.a1_in1k"
@@ -137,6 +138,18 @@ def traditional_cnn(pretrained: bool = False, **kwargs: Any) -> PlainCnn:
     """
     own = {"widths": ((32,), (64,), (128,)), "drops": (0.0,) * 3, "grid": 6, "drop_rate": 0.5}
     return _plain("traditional_cnn", pretrained, kwargs, **own)
+
+
+@register_model  # type: ignore[untyped-decorator]
+def vgg16_grey(pretrained: bool = False, **kwargs: Any) -> PlainCnn:
+    """VGG-16's thirteen convolutions, each with a batch norm, then a dense layer (source report 3); 48×48 grey.
+
+    Configuration D of Simonyan and Zisserman 2015 (Table 1). At 48×48 its last map has one position, of which the
+    original's dense layers, made for 7×7, would see 49 copies: their 124 million weights are left out.
+    """
+    widths = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+    own = {"widths": widths, "drops": (0.0,) * 5, "grid": 1, "num_features": 512, "drop_rate": 0.5}
+    return _plain("vgg16_grey", pretrained, kwargs, **own)
 
 
 @register_model  # type: ignore[untyped-decorator]

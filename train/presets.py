@@ -69,7 +69,7 @@ PRESETS: dict[str, Preset] = {
         "four architectures: the third report",
         recipe="report-3",
         fields={"protocol": "random-80-20", "image_size": 48},  # the report names no other size than the images' own
-        axes={"backbone": ("traditional_cnn", "resnet50", "vgg16", "mobilenetv3_small_100")},
+        axes={"backbone": ("traditional_cnn", "resnet50", "vgg16_grey", "mobilenetv3_small_100")},
     ),
     "realtime-7": Preset(
         "the deeper CNN behind a live camera: the fourth report",
@@ -86,7 +86,7 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 
-FROM_SCRATCH = ("raw_pixel_cnn", "traditional_cnn", "deep_cnn", "six_conv_cnn")
+FROM_SCRATCH = ("raw_pixel_cnn", "traditional_cnn", "vgg16_grey", "deep_cnn", "six_conv_cnn")
 """Networks of our own, for which nobody has pretrained weights."""
 
 
