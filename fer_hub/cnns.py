@@ -144,8 +144,8 @@ def traditional_cnn(pretrained: bool = False, **kwargs: Any) -> PlainCnn:
 def vgg16_grey(pretrained: bool = False, **kwargs: Any) -> PlainCnn:
     """VGG-16's thirteen convolutions, each with a batch norm, then a dense layer (source report 3); 48×48 grey.
 
-    Configuration D of Simonyan and Zisserman 2015 (Table 1). At 48×48 its last map has one position, of which the
-    original's dense layers, made for 7×7, would see 49 copies: their 124 million weights are left out.
+    Configuration D of Simonyan and Zisserman 2015 (Table 1), but for its two dense layers of 4,096: they are made
+    for a last map of 7×7, which at 48×48 is one position, and are most of its 138 million parameters.
     """
     widths = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
     own = {"widths": widths, "drops": (0.0,) * 5, "grid": 1, "num_features": 512, "drop_rate": 0.5}

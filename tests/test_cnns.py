@@ -21,6 +21,7 @@ PLAIN = [name for name in default_cfgs if name != "resnet18_grey"]
 PARAMETERS = {
     "raw_pixel_cnn": 1_212_999,
     "traditional_cnn": 1_274_855,
+    "vgg16_grey": 14_984_519,
     "deep_cnn": 7_050_055,
     "six_conv_cnn": 13_136_103,
     "resnet18_grey": 11_173_831,
@@ -58,6 +59,16 @@ def test_the_dense_layer_sees_the_feature_map_as_it_is_at_the_native_size(name: 
         assert features.shape[1:] == (256, 6, 6)  # averaged
     else:
         assert features[0].numel() == model.head[0].in_features
+
+
+def test_vgg16_grey_has_the_convolutions_and_poolings_of_vgg16() -> None:
+    def layers(network: nn.Module) -> list[object]:
+        found = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.MaxPool2d))]
+        return [module.out_channels if isinstance(module, nn.Conv2d) else "pool" for module in found]
+
+    with torch.device("meta"):
+        original = timm.create_model("vgg16").features
+    assert layers(build("vgg16_grey", 7)) == layers(original)
 
 
 def test_six_conv_cnn_has_the_layers_of_the_report() -> None:
