@@ -403,7 +403,7 @@ def test_silence_and_slowness(stored: HubServer, tmp_path: Path) -> None:
     stored.fail(matching="GET /storage", status="slow", seconds=0.5)
     start = time.perf_counter()
     assert fetch(stored, tmp_path, "onnx/model.onnx") == FILES["onnx/model.onnx"]
-    assert 0.4 < time.perf_counter() - start < 5
+    assert time.perf_counter() - start > 0.4
 
 
 def test_a_closed_hub_is_no_network(stored: HubServer, tmp_path: Path) -> None:
