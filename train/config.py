@@ -79,7 +79,8 @@ class RunConfig:
     """Height and width of the network's input, pixels."""
     first_size: int = 0
     """Height and width in the first epoch, from which they grow to image_size over two thirds of the epochs
-    (progressive learning, Tan and Le 2021, arXiv:2104.00298): from half the size 0.7 of the pixels; 0: all alike."""
+    (progressive learning, Tan and Le 2021, arXiv:2104.00298): from half the size 0.7 of the pixels; 0: all alike.
+    Validation is at image_size from the beginning: its first figures are low."""
 
     sampling: _named("sampling") = "none"
     """How the training rows are drawn: a name of train.sampling.SAMPLERS, e.g. hybrid:8989."""
