@@ -215,6 +215,17 @@ python -m train run --out runs/legacy_xception--none--cross-entropy--augment-1 -
     --flip 0.5 --brightness 0.2 --contrast 0.25 --erase 0.25 --camera 0.0 --mixup 0.0 \
     --precision bf16 --seed 0
 
+python -m train run --out runs/legacy_xception--none--cross-entropy--20 --protocol folders \
+    --targets both --align none --on-missing keep --backbone legacy_xception \
+    --init runs/legacy_xception--none--cross-entropy--augment-1/model/model.safetensors \
+    --init-share 0.0 --image-size 96 --first-size 0 --sampling none --loss cross-entropy \
+    --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 8 --batch-size 64 \
+    --optimizer adamw --lr 0.0004 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
+    --plateau-factor 0.1 --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.0 \
+    --clip 1.0 --sam 0.0 --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 1.0 \
+    --rotate 12.0 --zoom 0.12 --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 \
+    --erase 0.25 --camera 0.0 --mixup 0.0 --precision bf16 --seed 0
+
 python -m train run --out runs/legacy_xception--none--focal --protocol folders --targets both \
     --align none --on-missing keep --backbone legacy_xception \
     --init runs/legacy_xception--none--cross-entropy/model/model.safetensors --init-share 0.0 \
@@ -240,6 +251,17 @@ python -m train run --out runs/legacy_xception--none--weighted --protocol folder
 python -m train run --out runs/legacy_xception--oversample-disgust--cross-entropy \
     --protocol folders --targets both --align none --on-missing keep --backbone legacy_xception \
     --init runs/legacy_xception--none--cross-entropy/model/model.safetensors --init-share 0.0 \
+    --image-size 96 --first-size 0 --sampling oversample:disgust --loss cross-entropy \
+    --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 1 --batch-size 64 \
+    --optimizer adamw --lr 0.0003 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
+    --plateau-factor 0.1 --plateau-patience 3 --patience 0 --choose-by accuracy --balance 0.0 \
+    --clip 1.0 --sam 0.0 --ema 0.998 --drop-rate 0.2 --drop-path-rate 0.1 --augment 0.5 \
+    --rotate 12.0 --zoom 0.12 --shift 0.08 --flip 0.5 --brightness 0.2 --contrast 0.25 \
+    --erase 0.25 --camera 0.0 --mixup 0.0 --precision bf16 --seed 0
+
+python -m train run --out runs/legacy_xception--oversample-disgust--cross-entropy--21 \
+    --protocol folders --targets both --align none --on-missing keep --backbone legacy_xception \
+    --init runs/legacy_xception--none--cross-entropy--20/model/model.safetensors --init-share 0.0 \
     --image-size 96 --first-size 0 --sampling oversample:disgust --loss cross-entropy \
     --label-smoothing 0.0 --teacher-share 0.5 --teacher-temperature 2.0 --epochs 1 --batch-size 64 \
     --optimizer adamw --lr 0.0003 --weight-decay 0.02 --schedule cosine --warmup 0.05 \
